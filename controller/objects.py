@@ -1,0 +1,184 @@
+"""The Kubernetes objects that a node's dataplane depends on, with only the fields that are read.
+
+Decoded straight from JSON bytes by msgspec; what is not named here is skipped without being kept. Everything is
+immutable and comparable. ``null`` and a missing field mean the same, as the API says.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+
+class _Struct(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
+    """Immutable, and not looked at by the garbage collector: nothing here can form a cycle."""
+
+
+class Metadata(_Struct):
+    """ObjectMeta. `creation_timestamp` is RFC 3339 text, which sorts like the time."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return (self.namespace, self.name)
+
+
+# --- Service (core/v1) ------------------------------------------------------------------------------------------
+
+
+class ServicePort(_Struct):
+    port: int
+    name: str = ""
+    protocol: str = "TCP"
+    node_port: int | None = None
+
+
+class ClientIPConfig(_Struct):
+    timeout_seconds: int | None = None
+
+
+class SessionAffinityConfig(_Struct):
+    client_ip: ClientIPConfig | None = msgspec.field(default=None, name="clientIP")
+
+
+class ServiceSpec(_Struct):
+    type: str = "ClusterIP"
+    cluster_ip: str = msgspec.field(default="", name="clusterIP")
+    cluster_ips: tuple[str, ...] | None = msgspec.field(default=None, name="clusterIPs")
+    ip_families: tuple[str, ...] | None = None
+    ports: tuple[ServicePort, ...] | None = None
+    external_ips: tuple[str, ...] | None = msgspec.field(default=None, name="externalIPs")
+    load_balancer_source_ranges: tuple[str, ...] | None = None
+    external_traffic_policy: str = "Cluster"
+    internal_traffic_policy: str | None = None
+    session_affinity: str = "None"
+    session_affinity_config: SessionAffinityConfig | None = None
+    health_check_node_port: int | None = None
+
+
+class LoadBalancerIngress(_Struct):
+    ip: str = ""
+    hostname: str = ""
+    ip_mode: str | None = None
+
+
+class LoadBalancerStatus(_Struct):
+    ingress: tuple[LoadBalancerIngress, ...] | None = None
+
+
+class ServiceStatus(_Struct):
+    load_balancer: LoadBalancerStatus | None = None
+
+
+class Service(_Struct):
+    metadata: Metadata = Metadata()
+    spec: ServiceSpec = ServiceSpec()
+    status: ServiceStatus | None = None
+
+
+# --- EndpointSlice (discovery.k8s.io/v1) ------------------------------------------------------------------------
+
+
+class EndpointConditions(_Struct):
+    ready: bool | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
+
+
+class ForZone(_Struct):
+    name: str
+
+
+class ForNode(_Struct):
+    name: str
+
+
+class EndpointHints(_Struct):
+    for_zones: tuple[ForZone, ...] | None = None
+    for_nodes: tuple[ForNode, ...] | None = None
+
+
+class ObjectReference(_Struct):
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+
+
+class SliceEndpoint(_Struct):
+    addresses: tuple[str, ...] | None = None
+    conditions: EndpointConditions | None = None
+    node_name: str | None = None
+    zone: str | None = None
+    hints: EndpointHints | None = None
+    target_ref: ObjectReference | None = None
+
+
+class SlicePort(_Struct):
+    name: str | None = None
+    port: int | None = None
+    protocol: str | None = None
+
+
+class EndpointSlice(_Struct):
+    metadata: Metadata = Metadata()
+    address_type: str = ""
+    endpoints: tuple[SliceEndpoint, ...] | None = None
+    ports: tuple[SlicePort, ...] | None = None
+
+
+# --- Node (core/v1) ---------------------------------------------------------------------------------------------
+
+
+class Taint(_Struct):
+    key: str = ""
+    effect: str = ""
+
+
+class NodeSpec(_Struct):
+    pod_cidr: str = msgspec.field(default="", name="podCIDR")
+    pod_cidrs: tuple[str, ...] | None = msgspec.field(default=None, name="podCIDRs")
+    taints: tuple[Taint, ...] | None = None
+
+
+class NodeAddress(_Struct):
+    type: str = ""
+    address: str = ""
+
+
+class NodeStatus(_Struct):
+    addresses: tuple[NodeAddress, ...] | None = None
+
+
+class Node(_Struct):
+    metadata: Metadata = Metadata()
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus | None = None
+
+
+# --- ServiceCIDR (networking.k8s.io/v1) -------------------------------------------------------------------------
+
+
+class ServiceCIDRSpec(_Struct):
+    cidrs: tuple[str, ...] | None = None
+
+
+class ServiceCIDR(_Struct):
+    metadata: Metadata = Metadata()
+    spec: ServiceCIDRSpec = ServiceCIDRSpec()
+
+
+Object: TypeAlias = Service | EndpointSlice | Node | ServiceCIDR
+
+LABEL_PROXY_NAME = "service.kubernetes.io/service-proxy-name"
+LABEL_HEADLESS = "service.kubernetes.io/headless"
+LABEL_SERVICE_NAME = "kubernetes.io/service-name"
+LABEL_ZONE = "topology.kubernetes.io/zone"

@@ -1,0 +1,66 @@
+"""What differs between two ForwardingTables, element by element."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dataplane.table import DetectLocal, ForwardingTable, Frontend, FrontendKey
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """`apply`, given the old table, makes the new one.
+
+    `frontends` maps every key whose frontend differs to (old, new); None stands for "not there".
+    The sets are (gone, come). `detect_local` is the new rule, or None if it stays.
+    """
+
+    frontends: Mapping[FrontendKey, tuple[Frontend | None, Frontend | None]] = field(default_factory=dict)
+    cluster_ips: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
+    service_cidrs: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
+    node_addresses: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
+    detect_local: DetectLocal | None = None
+
+    @staticmethod
+    def between(old: ForwardingTable, new: ForwardingTable) -> Changes:
+        """Cost: one identity check per frontend that stays, whatever its size."""
+        before, after = old.frontends, new.frontends
+        frontends: dict[FrontendKey, tuple[Frontend | None, Frontend | None]] = {}
+        if before is not after:
+            look_up = before.get
+            for key, frontend in after.items():
+                known = look_up(key)
+                if known is not frontend and known != frontend:
+                    frontends[key] = (known, frontend)
+            for key in before.keys() - after.keys():
+                frontends[key] = (before[key], None)
+        return Changes(
+            frontends,
+            _moved(old.cluster_ips, new.cluster_ips),
+            _moved(old.service_cidrs, new.service_cidrs),
+            _moved(old.node_addresses, new.node_addresses),
+            new.detect_local if old.detect_local != new.detect_local else None,
+        )
+
+    def apply(self, old: ForwardingTable) -> ForwardingTable:
+        frontends = dict(old.frontends)
+        for key, (_, frontend) in self.frontends.items():
+            if frontend is None:
+                frontends.pop(key, None)
+            else:
+                frontends[key] = frontend
+        return ForwardingTable(
+            frontends,
+            old.cluster_ips - self.cluster_ips[0] | self.cluster_ips[1],
+            old.service_cidrs - self.service_cidrs[0] | self.service_cidrs[1],
+            old.node_addresses - self.node_addresses[0] | self.node_addresses[1],
+            old.detect_local if self.detect_local is None else self.detect_local,
+        )
+
+    def __bool__(self) -> bool:
+        return self != Changes()
+
+
+def _moved(old: frozenset[str], new: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+    return (frozenset(), frozenset()) if old is new else (old - new, new - old)

@@ -1,0 +1,51 @@
+"""The four verbs that every dataplane has, and what they answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from dataplane.table import ForwardingTable, FrontendKey
+
+
+class DataplaneError(Exception):
+    """The kernel (or the engine) refused. The message is one line: what was tried, on what, what came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What one `apply` did."""
+
+    full: bool  #: everything was written, not only the changes
+    operations: int  #: elements, rules, chains and sets written or removed; 0 if there was nothing to do
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How the kernel's state differs from the table last applied. Both empty: it is as it should be."""
+
+    missing: tuple[str, ...] = ()  #: objects that should be there, in words
+    foreign: tuple[str, ...] = ()  #: objects of ours that should not be there, in words
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.foreign)
+
+
+class Dataplane(Protocol):
+    """Carries out ForwardingTables. Used by one thread at a time."""
+
+    def apply(self, table: ForwardingTable) -> Applied:
+        """Make packets go where the table says: all or nothing, and only what changed since the last time.
+
+        Raises DataplaneError, and then the old state is whole and the next call writes everything.
+        """
+
+    def audit(self) -> Drift:
+        """Compare what is really programmed with the table last applied."""
+
+    def cleanup(self) -> None:
+        """Remove everything of ours; nothing else. Nothing there is fine."""
+
+    def where(self, key: FrontendKey) -> str:
+        """The rules, chains or elements that serve this frontend, as text for people. KeyError if none."""
