@@ -15,7 +15,7 @@ class _Struct(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaul
     """Immutable, and not looked at by the garbage collector: nothing here can form a cycle."""
 
 
-class Metadata(_Struct):
+class Metadata(_Struct, frozen=True):
     """ObjectMeta. `creation_timestamp` is RFC 3339 text, which sorts like the time."""
 
     name: str = ""
@@ -35,22 +35,22 @@ class Metadata(_Struct):
 # --- Service (core/v1) ------------------------------------------------------------------------------------------
 
 
-class ServicePort(_Struct):
+class ServicePort(_Struct, frozen=True):
     port: int
     name: str = ""
     protocol: str = "TCP"
     node_port: int | None = None
 
 
-class ClientIPConfig(_Struct):
+class ClientIPConfig(_Struct, frozen=True):
     timeout_seconds: int | None = None
 
 
-class SessionAffinityConfig(_Struct):
+class SessionAffinityConfig(_Struct, frozen=True):
     client_ip: ClientIPConfig | None = msgspec.field(default=None, name="clientIP")
 
 
-class ServiceSpec(_Struct):
+class ServiceSpec(_Struct, frozen=True):
     type: str = "ClusterIP"
     cluster_ip: str = msgspec.field(default="", name="clusterIP")
     cluster_ips: tuple[str, ...] | None = msgspec.field(default=None, name="clusterIPs")
@@ -65,21 +65,21 @@ class ServiceSpec(_Struct):
     health_check_node_port: int | None = None
 
 
-class LoadBalancerIngress(_Struct):
+class LoadBalancerIngress(_Struct, frozen=True):
     ip: str = ""
     hostname: str = ""
     ip_mode: str | None = None
 
 
-class LoadBalancerStatus(_Struct):
+class LoadBalancerStatus(_Struct, frozen=True):
     ingress: tuple[LoadBalancerIngress, ...] | None = None
 
 
-class ServiceStatus(_Struct):
+class ServiceStatus(_Struct, frozen=True):
     load_balancer: LoadBalancerStatus | None = None
 
 
-class Service(_Struct):
+class Service(_Struct, frozen=True):
     metadata: Metadata = Metadata()
     spec: ServiceSpec = ServiceSpec()
     status: ServiceStatus | None = None
@@ -88,32 +88,32 @@ class Service(_Struct):
 # --- EndpointSlice (discovery.k8s.io/v1) ------------------------------------------------------------------------
 
 
-class EndpointConditions(_Struct):
+class EndpointConditions(_Struct, frozen=True):
     ready: bool | None = None
     serving: bool | None = None
     terminating: bool | None = None
 
 
-class ForZone(_Struct):
+class ForZone(_Struct, frozen=True):
     name: str
 
 
-class ForNode(_Struct):
+class ForNode(_Struct, frozen=True):
     name: str
 
 
-class EndpointHints(_Struct):
+class EndpointHints(_Struct, frozen=True):
     for_zones: tuple[ForZone, ...] | None = None
     for_nodes: tuple[ForNode, ...] | None = None
 
 
-class ObjectReference(_Struct):
+class ObjectReference(_Struct, frozen=True):
     kind: str = ""
     namespace: str = ""
     name: str = ""
 
 
-class SliceEndpoint(_Struct):
+class SliceEndpoint(_Struct, frozen=True):
     addresses: tuple[str, ...] | None = None
     conditions: EndpointConditions | None = None
     node_name: str | None = None
@@ -122,13 +122,13 @@ class SliceEndpoint(_Struct):
     target_ref: ObjectReference | None = None
 
 
-class SlicePort(_Struct):
+class SlicePort(_Struct, frozen=True):
     name: str | None = None
     port: int | None = None
     protocol: str | None = None
 
 
-class EndpointSlice(_Struct):
+class EndpointSlice(_Struct, frozen=True):
     metadata: Metadata = Metadata()
     address_type: str = ""
     endpoints: tuple[SliceEndpoint, ...] | None = None
@@ -138,27 +138,27 @@ class EndpointSlice(_Struct):
 # --- Node (core/v1) ---------------------------------------------------------------------------------------------
 
 
-class Taint(_Struct):
+class Taint(_Struct, frozen=True):
     key: str = ""
     effect: str = ""
 
 
-class NodeSpec(_Struct):
+class NodeSpec(_Struct, frozen=True):
     pod_cidr: str = msgspec.field(default="", name="podCIDR")
     pod_cidrs: tuple[str, ...] | None = msgspec.field(default=None, name="podCIDRs")
     taints: tuple[Taint, ...] | None = None
 
 
-class NodeAddress(_Struct):
+class NodeAddress(_Struct, frozen=True):
     type: str = ""
     address: str = ""
 
 
-class NodeStatus(_Struct):
+class NodeStatus(_Struct, frozen=True):
     addresses: tuple[NodeAddress, ...] | None = None
 
 
-class Node(_Struct):
+class Node(_Struct, frozen=True):
     metadata: Metadata = Metadata()
     spec: NodeSpec = NodeSpec()
     status: NodeStatus | None = None
@@ -167,11 +167,11 @@ class Node(_Struct):
 # --- ServiceCIDR (networking.k8s.io/v1) -------------------------------------------------------------------------
 
 
-class ServiceCIDRSpec(_Struct):
+class ServiceCIDRSpec(_Struct, frozen=True):
     cidrs: tuple[str, ...] | None = None
 
 
-class ServiceCIDR(_Struct):
+class ServiceCIDR(_Struct, frozen=True):
     metadata: Metadata = Metadata()
     spec: ServiceCIDRSpec = ServiceCIDRSpec()
 

@@ -1,0 +1,135 @@
+"""The whole cluster's ForwardingTable, kept up to date at the cost of what changed.
+
+One Service is compiled when it, its slices or the node's view changed, and never otherwise. The outcome is the
+same as compiling everything anew: a test holds that for any order of changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from controller.compile import CompiledService, NodeView, compile_service
+from controller.objects import EndpointSlice, Service
+from dataplane.table import ForwardingTable, Frontend, FrontendKey
+
+ServiceKey: TypeAlias = tuple[str, str]  #: (namespace, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Several Services claim one frontend. The oldest has it; the others get nothing there until it goes."""
+
+    key: FrontendKey
+    winner: ServiceKey
+    losers: tuple[ServiceKey, ...]
+
+
+class _Claim(NamedTuple):
+    """Sorts by age, and by name where two Services were made in the same second."""
+
+    created: str
+    service: ServiceKey
+
+
+class _Entry(NamedTuple):
+    claim: _Claim
+    compiled: CompiledService
+
+
+class Compiler:
+    """Services and slices in, ForwardingTables out.
+
+    `update` and `reset` take what the cluster holds now; `table` is what follows from all that was given.
+    """
+
+    def __init__(self, view: NodeView) -> None:
+        self._view = view
+        self._service_cidrs: frozenset[str] = frozenset()
+        self._entries: dict[ServiceKey, _Entry] = {}
+        self._claims: dict[FrontendKey, tuple[_Claim, ...]] = {}
+        self._table = ForwardingTable(node_addresses=view.node_port_addresses, detect_local=view.detect_local)
+
+    @property
+    def table(self) -> ForwardingTable:
+        return self._table
+
+    @property
+    def conflicts(self) -> tuple[Conflict, ...]:
+        """Every frontend that more than one Service claims."""
+        return tuple(
+            Conflict(key, claims[0].service, tuple(c.service for c in claims[1:]))
+            for key, claims in self._claims.items()
+            if len(claims) > 1
+        )
+
+    def update(
+        self,
+        changed: Mapping[ServiceKey, tuple[Service | None, Iterable[EndpointSlice]]],
+        view: NodeView | None = None,
+        service_cidrs: frozenset[str] | None = None,
+    ) -> ForwardingTable:
+        """Compile these Services anew (None: it is gone) and return the new table.
+
+        A new `view` concerns every Service, so `changed` must then hold all of them.
+        """
+        self._view = view or self._view
+        if service_cidrs is not None:
+            self._service_cidrs = service_cidrs
+        touched: set[FrontendKey] = set()
+        addresses_moved = False
+        for key, (service, slices) in changed.items():
+            old = self._entries.pop(key, None)
+            new = None
+            if service is not None:
+                metadata = service.metadata
+                claim = _Claim(metadata.creation_timestamp or "", metadata.key)
+                new = self._entries[key] = _Entry(claim, compile_service(service, slices, self._view))
+            touched |= self._move_claims(old, new)
+            addresses_moved |= _cluster_ips(old) != _cluster_ips(new)
+        self._table = ForwardingTable(
+            self._replaced(touched) if touched else self._table.frontends,
+            frozenset().union(*map(_cluster_ips, self._entries.values()))
+            if addresses_moved
+            else self._table.cluster_ips,
+            self._service_cidrs,
+            self._view.node_port_addresses,
+            self._view.detect_local,
+        )
+        return self._table
+
+    def _move_claims(self, old: _Entry | None, new: _Entry | None) -> set[FrontendKey]:
+        """One Service's claims, from what it was to what it is; returns the keys whose frontend may differ now."""
+        touched: set[FrontendKey] = set()
+        if old is not None:
+            for key in old.compiled.frontends:
+                left = tuple(c for c in self._claims[key] if c != old.claim)
+                if left:
+                    self._claims[key] = left
+                else:
+                    del self._claims[key]
+            touched.update(old.compiled.frontends)
+        if new is not None:
+            for key in new.compiled.frontends:
+                others = self._claims.get(key, ())
+                self._claims[key] = tuple(sorted((*others, new.claim)))
+            touched.update(new.compiled.frontends)
+        return touched
+
+    def _replaced(self, keys: Iterable[FrontendKey]) -> dict[FrontendKey, Frontend]:
+        """A copy of the frontends with these keys as they are now. What came out equal stays the same object."""
+        frontends = dict(self._table.frontends)
+        for key in keys:
+            claims = self._claims.get(key)
+            if claims is None:
+                frontends.pop(key, None)
+                continue
+            frontend = self._entries[claims[0].service].compiled.frontends[key]
+            if frontends.get(key) != frontend:
+                frontends[key] = frontend
+        return frontends
+
+
+def _cluster_ips(entry: _Entry | None) -> frozenset[str]:
+    return entry.compiled.cluster_ips if entry is not None else frozenset()
