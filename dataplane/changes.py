@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, compress, islice
+from operator import is_not
 
 from dataplane.table import DetectLocal, ForwardingTable, Frontend, FrontendKey
 
@@ -24,17 +26,12 @@ class Changes:
 
     @staticmethod
     def between(old: ForwardingTable, new: ForwardingTable) -> Changes:
-        """Cost: one identity check per frontend that stays, whatever its size."""
-        before, after = old.frontends, new.frontends
+        """Cheap where `new` was made from a copy of `old`: what stayed is the same object at the same position."""
         frontends: dict[FrontendKey, tuple[Frontend | None, Frontend | None]] = {}
-        if before is not after:
-            look_up = before.get
-            for key, frontend in after.items():
-                known = look_up(key)
-                if known is not frontend and known != frontend:
-                    frontends[key] = (known, frontend)
-            for key in before.keys() - after.keys():
-                frontends[key] = (before[key], None)
+        for key in _suspects(old.frontends, new.frontends):
+            before, after = old.frontends.get(key), new.frontends.get(key)
+            if before != after:
+                frontends[key] = (before, after)
         return Changes(
             frontends,
             _moved(old.cluster_ips, new.cluster_ips),
@@ -60,6 +57,20 @@ class Changes:
 
     def __bool__(self) -> bool:
         return self != Changes()
+
+
+def _suspects(old: Mapping[FrontendKey, Frontend], new: Mapping[FrontendKey, Frontend]) -> Iterable[FrontendKey]:
+    """The keys that need a look: all but those of frontends that stand at the same place in both.
+
+    A frontend is always filed under its own key, so the same object at the same place means the same entry.
+    """
+    if old is new:
+        return ()
+    differs = list(map(is_not, old.values(), new.values()))
+    both = len(differs)
+    return dict.fromkeys(
+        chain(compress(old, differs), islice(old, both, None), compress(new, differs), islice(new, both, None))
+    )
 
 
 def _moved(old: frozenset[str], new: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
