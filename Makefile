@@ -1,0 +1,35 @@
+# Everything starts here, on a fresh Debian or Ubuntu too: each target does its own set-up first.
+SHELL := /bin/bash
+PACKAGES := native dataplane controller lab svcplane
+BIN := .venv/bin
+
+.PHONY: help setup demo test lint asan bench clean
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 10
+
+setup: ## install what is missing: packages, .venv, the C extension
+	@.ci/setup
+
+demo: setup ## run a cluster on this machine and watch a Service work (root)
+	@$(BIN)/svcplane lab demo
+
+test: setup ## run all tests; says what it skipped and why
+	@$(BIN)/python -m pytest
+
+lint: setup ## check style, types and C
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@.ci/lint-c
+
+asan: setup ## run the C tests under the address and undefined-behaviour sanitizers
+	@$(BIN)/python -m pytest tests/native -k sanitizers
+
+bench: setup ## measure; prints the bars beside the figures
+	@$(BIN)/python -m pytest bench -s
+
+clean: ## remove what was built; `make setup` makes it again
+	@rm -rf build dist *.egg-info native/*.so native/_native.c .venv/.built .venv/.installed
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find $(PACKAGES) tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
