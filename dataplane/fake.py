@@ -47,7 +47,11 @@ class FakeDataplane:
         return Applied(full, len(changes.frontends), time.monotonic() - started)
 
     def audit(self) -> Drift:
+        self._full = self._full or bool(self.drift)
         return self.drift
+
+    def tampered(self) -> bool:
+        return bool(self.drift)
 
     def cleanup(self) -> None:
         self._programmed, self._full = ForwardingTable(), True

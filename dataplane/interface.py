@@ -1,4 +1,4 @@
-"""The four verbs that every dataplane has, and what they answer."""
+"""What every dataplane can do, and what it answers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ class Dataplane(Protocol):
         """
 
     def audit(self) -> Drift:
-        """Compare what is really programmed with the table last applied."""
+        """Compare what is really programmed with the table last applied. Any drift makes the next apply full."""
+
+    def tampered(self) -> bool:
+        """Whether somebody else may have changed what is programmed since the last call. Cheap; `audit` knows more."""
 
     def cleanup(self) -> None:
         """Remove everything of ours; nothing else. Nothing there is fine."""

@@ -1,0 +1,205 @@
+"""The agent: everything that runs on a node, joined together.
+
+    reflectors ──► Cluster ──► Compiler ──► Dataplane
+       (what the API server says)   (what follows)   (what packets meet)
+
+Changes wait in the Cluster until the Runner lets the next synchronisation begin. Nothing is programmed before
+the first complete lists are in; and when something fails, the last good state stays in force.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from aiohttp import web
+
+from controller.client import Client
+from controller.cluster import Cluster
+from controller.compile import NodeView
+from controller.compiler import Compiler, Conflict, ServiceKey
+from controller.health import Health, health_application
+from controller.interfaces import watch_interface_addresses
+from controller.node import NodeOptions, node_view
+from controller.reflector import Reflector
+from controller.resources import ENDPOINT_SLICES, SERVICE_CIDRS, SERVICES, own_node
+from controller.runner import Pace, Runner
+from dataplane.errors import InputError
+from dataplane.interface import Dataplane
+
+_log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+# How long to wait for the node's own addresses, as kube-proxy does, before going on without them.
+_PATIENCE_FOR_ADDRESSES = 30.0
+# How often to ask whether somebody else wrote to our rules.
+_TAMPER_INTERVAL = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOptions:
+    """How the agent runs. `healthz`: (address, port) to answer on, or None."""
+
+    node: NodeOptions
+    pace: Pace = field(default_factory=Pace)
+    healthz: tuple[str, int] | None = ("0.0.0.0", 10256)
+
+
+class Agent:
+    """One node's agent. `run` ends only by being cancelled; what is programmed stays then."""
+
+    def __init__(self, options: AgentOptions, client: Client, dataplane: Dataplane) -> None:
+        self._options = options
+        self._dataplane = dataplane
+        # The dataplane is used by one thread at a time: this one. The event loop goes on reading meanwhile.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dataplane")
+        self._runner = Runner(self._synchronise, options.pace)
+        self._cluster = Cluster(self._changed)
+        self._reflectors = (
+            Reflector(client, SERVICES, self._cluster.services),
+            Reflector(client, ENDPOINT_SLICES, self._cluster.slices),
+            Reflector(client, own_node(options.node.name), self._cluster.nodes),
+            Reflector(client, SERVICE_CIDRS, self._cluster.service_cidrs),
+        )
+        self._addresses: frozenset[str] | None = None
+        self._started = time.monotonic()
+        self._view: NodeView | None = None
+        self._compiler = Compiler(node_view(options.node, None, ()))
+        self._conflicts: tuple[Conflict, ...] = ()
+        self.health = Health(limit=2 * options.pace.retry_most)
+
+    async def run(self) -> None:
+        """Watch the cluster and keep the dataplane as it asks."""
+        server = await self._serve_health()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._runner.run())
+                tasks.create_task(self._watch_addresses())
+                tasks.create_task(self._watch_tampering())
+                for reflector in self._reflectors:
+                    tasks.create_task(reflector.run())
+                    tasks.create_task(self._when_listed(reflector.synced))
+                await asyncio.sleep(_PATIENCE_FOR_ADDRESSES)
+                self._changed()
+        finally:
+            if server is not None:
+                await server.cleanup()
+            self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _changed(self) -> None:
+        self._runner.request()
+        if self._ready():
+            self.health.requested()
+
+    async def _when_listed(self, synced: asyncio.Event) -> None:
+        await synced.wait()
+        self._changed()
+
+    def _ready(self) -> bool:
+        """Whether enough is known to program anything: complete lists, and the addresses of this node."""
+        if self._addresses is None or not all(r.synced.is_set() for r in self._reflectors):
+            return False
+        waited = time.monotonic() - self._started >= _PATIENCE_FOR_ADDRESSES
+        return waited or bool(self._current_view().addresses)
+
+    def _current_view(self) -> NodeView:
+        node = self._cluster.nodes.objects.get(("", self._options.node.name))
+        return node_view(self._options.node, node, self._addresses or ())
+
+    async def _synchronise(self) -> None:
+        if not self._ready():
+            return
+        began = time.perf_counter()
+        self.health.requested()
+        self.health.node = self._cluster.nodes.objects.get(("", self._options.node.name))
+        view = self._current_view()
+        changes = self._cluster.take_changes()
+        first = self._view is None
+        if view != self._view:
+            changes = {**changes, **self._cluster.everything()}
+            self._view = view
+        table = self._compiler.update(changes, view, self._cluster.networks())
+        self._tell_conflicts()
+        compiled = time.perf_counter()
+        applied = await self._in_thread(lambda: self._dataplane.apply(table))
+        self.health.succeeded()
+        if first:
+            # What is there now will mostly stay: the garbage collector need not walk it again and again.
+            gc.collect()
+            gc.freeze()
+        if applied.operations or first:
+            _log.info(
+                "synced %s: %d operations%s, compiled in %.1f ms, programmed in %.1f ms",
+                _names(changes),
+                applied.operations,
+                " (everything)" if applied.full else "",
+                1000 * (compiled - began),
+                1000 * applied.seconds,
+            )
+
+    def _tell_conflicts(self) -> None:
+        conflicts = self._compiler.conflicts
+        for conflict in conflicts:
+            if conflict not in self._conflicts:
+                losers = ", ".join("/".join(loser) for loser in conflict.losers)
+                _log.warning("%s is claimed by %s, and served for %s", conflict.key, losers, "/".join(conflict.winner))
+        self._conflicts = conflicts
+
+    async def _watch_addresses(self) -> None:
+        def moved(addresses: frozenset[str]) -> None:
+            if addresses != self._addresses:
+                self._addresses = addresses
+                self._changed()
+
+        while True:
+            try:
+                await watch_interface_addresses(moved)
+            except OSError as error:
+                _log.error("can't watch this host's addresses: %s", error)
+            await asyncio.sleep(1)
+
+    async def _watch_tampering(self) -> None:
+        while True:
+            await asyncio.sleep(_TAMPER_INTERVAL)
+            if self._view is None or not await self._in_thread(self._dataplane.tampered):
+                continue
+            drift = await self._in_thread(self._dataplane.audit)
+            if drift:
+                missing, foreign = ", ".join(drift.missing[:3]), ", ".join(drift.foreign[:3])
+                _log.warning(
+                    "somebody changed our rules: %d objects missing (%s), %d too many (%s); repairing",
+                    len(drift.missing),
+                    missing,
+                    len(drift.foreign),
+                    foreign,
+                )
+                self._changed()
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _serve_health(self) -> web.AppRunner | None:
+        if self._options.healthz is None:
+            return None
+        address, port = self._options.healthz
+        server = web.AppRunner(health_application(self.health), access_log=None)
+        await server.setup()
+        try:
+            await web.TCPSite(server, address, port).start()
+        except OSError as error:
+            await server.cleanup()
+            raise InputError(f"--healthz-bind-address: can't listen on {address}:{port}: {error.strerror}") from error
+        return server
+
+
+def _names(changes: object) -> str:
+    keys: list[ServiceKey] = sorted(changes)  # type: ignore[call-overload]
+    shown = ", ".join("/".join(key) for key in keys[:3])
+    return f"{len(keys)} services ({shown}{', ...' if len(keys) > 3 else ''})" if keys else "no services"

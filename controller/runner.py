@@ -1,0 +1,75 @@
+"""When to synchronise: soon after a change, not too often, again after a failure, and once in a while anyway.
+
+Any number of requests while a run waits or is under way become one further run. Intervals count from the end of
+a run to the start of the next, so a slow dataplane never runs without a pause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from dataplane.interface import DataplaneError
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The intervals, in seconds.
+
+    `minimum` lies between two runs. A failed run is repeated after `retry_first`, then twice as long each time, up
+    to `retry_most`. Without any request a run happens after `maximum`.
+    """
+
+    minimum: float = 0.05
+    retry_first: float = 0.5
+    retry_most: float = 30.0
+    maximum: float = 3600.0
+
+    def wait(self, *, requested: bool, failures: int) -> float:
+        """How long after the end of a run the next one starts. `failures`: how many failed in a row."""
+        if requested:
+            return self.minimum
+        if failures:
+            return max(self.minimum, min(self.retry_first * 2.0 ** (failures - 1), self.retry_most, self.maximum))
+        return max(self.minimum, self.maximum)
+
+
+class Runner:
+    """Runs `work` at the given pace. A run that raises DataplaneError has failed, and is repeated."""
+
+    def __init__(self, work: Callable[[], Awaitable[None]], pace: Pace) -> None:
+        self._work = work
+        self._pace = pace
+        self._requested = asyncio.Event()
+        self.failures = 0  #: runs that failed since the last one that worked
+
+    def request(self) -> None:
+        """Something changed: run as soon as the pace allows."""
+        self._requested.set()
+
+    async def run(self) -> None:
+        """For ever. The first run waits for the first request."""
+        await self._requested.wait()
+        while True:
+            self._requested.clear()
+            try:
+                await self._work()
+                self.failures = 0
+            except DataplaneError as error:
+                self.failures += 1
+                again = self._pace.wait(requested=False, failures=self.failures)
+                _log.error("sync failed (%d in a row), again in %g s at the latest: %s", self.failures, again, error)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait until the next run is due: shorter when a request comes in meanwhile."""
+        await asyncio.sleep(self._pace.wait(requested=True, failures=self.failures))
+        rest = self._pace.wait(requested=False, failures=self.failures) - self._pace.minimum
+        try:
+            await asyncio.wait_for(self._requested.wait(), max(rest, 0))
+        except TimeoutError:
+            return
