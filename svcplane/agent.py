@@ -16,7 +16,7 @@ from controller.kubeconfig import load_access
 from controller.node import MODES, PRIMARY, NodeOptions, check_options
 from controller.runner import Pace
 from dataplane.errors import InputError
-from dataplane.interface import Dataplane, DataplaneError
+from dataplane.interface import Dataplane
 from dataplane.nftables import NftablesDataplane
 from svcplane.flags import add_boolean, duration, listen_address, words
 
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where /healthz and /livez answer; empty: nowhere (default: 0.0.0.0:10256)",
     )  # fmt: skip
     service.add_argument("-v", "--verbosity", type=int, default=2, metavar="LEVEL", help="4 and more: say everything")
-    service.add_argument("--cleanup", action="store_true", help="remove all of svcplane's rules from this host, and exit")
+    service.add_argument("--cleanup", action="store_true", help="remove all of svcplane's rules, and exit")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -114,8 +114,4 @@ async def _run(options: AgentOptions, access: object, dataplane: Dataplane) -> i
             await agent
         except asyncio.CancelledError:
             return 0
-        except* InputError as errors:
-            raise errors.exceptions[0] from None
-        except* DataplaneError as errors:
-            raise errors.exceptions[0] from None
     return 0

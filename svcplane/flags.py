@@ -30,7 +30,9 @@ def boolean(text: str) -> bool:
 
 def add_boolean(parser: argparse._ActionsContainer, flag: str, description: str, default: bool = False) -> None:
     """A flag that may stand alone (true) or be given a value: ``--flag``, ``--flag=false``."""
-    parser.add_argument(flag, type=boolean, nargs="?", const=True, default=default, metavar="true|false", help=description)
+    parser.add_argument(
+        flag, type=boolean, nargs="?", const=True, default=default, metavar="true|false", help=description
+    )
 
 
 def words(text: str) -> tuple[str, ...]:
