@@ -16,8 +16,10 @@ def _kernel_missing() -> str | None:
     for program in ("ip", "nft"):
         if shutil.which(program) is None:
             return f"needs the program {program}"
-    if subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode != 0:
-        return "needs network namespaces (unshare --net is refused)"
+    if subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True).returncode != 0:
+        return "needs namespaces (unshare --net --mount is refused)"
+    if subprocess.run(["unshare", "--net", "nft", "list", "ruleset"], capture_output=True).returncode != 0:
+        return "needs a kernel with nf_tables"
     return None
 
 
