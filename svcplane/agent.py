@@ -10,9 +10,10 @@ import platform
 import signal
 import sys
 
+from controller.access import Access
 from controller.agent import Agent, AgentOptions
 from controller.client import Client
-from controller.kubeconfig import load_access
+from controller.connect import connect
 from controller.node import MODES, PRIMARY, NodeOptions, check_options
 from controller.runner import Pace
 from dataplane.errors import InputError
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     if args.cleanup:
         dataplane.cleanup()
         return 0
-    access = load_access(args.kubeconfig, args.master)
+    access = connect(args.kubeconfig, master=args.master)
     return asyncio.run(_run(options, access, dataplane))
 
 
@@ -104,7 +105,7 @@ def _options(args: argparse.Namespace) -> AgentOptions:
     return AgentOptions(check_options(node), pace, args.healthz_bind_address)
 
 
-async def _run(options: AgentOptions, access: object, dataplane: Dataplane) -> int:
+async def _run(options: AgentOptions, access: Access, dataplane: Dataplane) -> int:
     """Until SIGTERM or SIGINT. What is programmed stays, so that packets flow while the next agent starts."""
     async with Client(access) as client:
         agent = asyncio.create_task(Agent(options, client, dataplane).run())
