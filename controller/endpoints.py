@@ -63,10 +63,11 @@ def endpoints_by_port(slices: Iterable[EndpointSlice], family: Family) -> Candid
     """Every endpoint of one family, by port, sorted bytewise by ``address:port``.
 
     Skipped, as kube-proxy does: slices of other address types, ports without name or number, entries
-    without a readable address. Only an entry's first address counts. What the slices' order is does not matter.
+    without a readable address. Only an entry's first address counts. The order of the slices does not matter:
+    of two entries that are equally believable, the slice whose name comes first has the better one.
     """
     found: dict[PortKey, dict[Endpoint, Candidate]] = {}
-    for piece in slices:
+    for piece in sorted(slices, key=_by_name):
         if _FAMILIES.get(piece.address_type) is not family:
             continue
         entries = [e for e in map(_read, piece.endpoints or ()) if e and Family.of(e[0]) is family]
@@ -96,6 +97,10 @@ def _read(entry: SliceEndpoint) -> tuple[str, bool, bool, bool, SliceEndpoint] |
         conditions.terminating is True,
         entry,
     )
+
+
+def _by_name(piece: EndpointSlice) -> str:
+    return piece.metadata.name
 
 
 def _by_text(candidate: Candidate) -> bytes:

@@ -68,6 +68,7 @@ def _node_port_addresses(
     wanted: tuple[str, ...], addresses: tuple[str, ...], interface_addresses: Iterable[str]
 ) -> frozenset[str]:
     """Where NodePorts answer. A family that nothing is said about answers on all its addresses."""
+    present = tuple(interface_addresses)
     bits = {Family.IPV4: 32, Family.IPV6: 128}
     if wanted == (PRIMARY,):
         wanted = tuple(f"{a}/{bits[Family.of(a)]}" for a in addresses)
@@ -77,7 +78,7 @@ def _node_port_addresses(
         if not networks or any(n.endswith("/0") for n in networks):
             found.add(family.any_address)
             continue
-        own = (a for a in interface_addresses if Family.of(a) is family)
+        own = (a for a in present if Family.of(a) is family)
         found.update(a for a in own if contains(networks, a) and not is_loopback(a))
     return frozenset(found)
 

@@ -66,14 +66,16 @@ def families_of(service: Service) -> tuple[Family, ...]:
 
 
 def cluster_ip_of(service: Service, family: Family) -> str | None:
-    """The cluster IP of that family: ``clusterIPs`` is in the order of ``ipFamilies``."""
+    """The cluster IP of that family: ``clusterIPs`` is in the order of ``ipFamilies``.
+
+    Without ``ipFamilies`` (a Service from before dual-stack) ``clusterIP`` is all there is.
+    """
     spec = service.spec
+    texts = [spec.cluster_ip]
     if spec.ip_families:
-        for name, text in zip(spec.ip_families, spec.cluster_ips or (spec.cluster_ip,), strict=False):
-            if name == _FAMILY_NAMES[family]:
-                return canonical_address(text)
-        return None
-    address = canonical_address(spec.cluster_ip) if spec.cluster_ip else None
+        pairs = zip(spec.ip_families, spec.cluster_ips or (), strict=False)
+        texts = [text for name, text in pairs if name == _FAMILY_NAMES[family]]
+    address = canonical_address(texts[0]) if texts else None
     return address if address is not None and Family.of(address) is family else None
 
 

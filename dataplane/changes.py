@@ -30,7 +30,7 @@ class Changes:
         frontends: dict[FrontendKey, tuple[Frontend | None, Frontend | None]] = {}
         for key in _suspects(old.frontends, new.frontends):
             before, after = old.frontends.get(key), new.frontends.get(key)
-            if before != after:
+            if before is not after and before != after:
                 frontends[key] = (before, after)
         return Changes(
             frontends,

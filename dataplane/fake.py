@@ -42,6 +42,7 @@ class FakeDataplane:
             raise DataplaneError("the fake was told to fail")
         changes = Changes.between(ForwardingTable() if full else self._programmed, table)
         self._programmed, self._full, self.drift = table, False, Drift()
+        self.state = self.state.settled(table)
         self.tables.append(table)
         self.changes.append(changes)
         return Applied(full, len(changes.frontends), time.monotonic() - started)

@@ -5,6 +5,7 @@ it. Time, chance and memory come from outside: `State` is what a node knows, `ch
 
     decision = decide(table, packet, state, choose=random.Random(7).randrange)
     state = state.after(packet, decision)
+    state = state.settled(new_table)
 
 What it leaves to kernels: ports of masqueraded flows (here the source port is kept), protocol state, timeouts.
 """
@@ -137,6 +138,21 @@ class State:
     def at(self, now: float) -> State:
         return replace(self, now=now)
 
+    def settled(self, table: ForwardingTable) -> State:
+        """What is left in memory once `table` is in force.
+
+        A TCP connection goes on whatever happens, so that a terminating backend can finish; a UDP flow would go on
+        for ever, so it is forgotten unless its frontend is still there and its backend still serving. Affinity to a
+        backend that no pool of that memory holds any more is forgotten too, even if the backend comes back.
+        """
+        pools = {pool for frontend in table.frontends.values() for pool in frontend.pools if pool.affinity}
+        held = {(p.affinity.name, b.endpoint) for p in pools if p.affinity for b in p.backends}
+        return replace(
+            self,
+            flows={key: known for key, known in self.flows.items() if _goes_on(known, table)},
+            affinity={key: entry for key, entry in self.affinity.items() if (key[0], entry.endpoint) in held},
+        )
+
 
 def decide(table: ForwardingTable, packet: Packet, state: State, choose: Choose) -> Decision:
     """What the table does with this packet. The same arguments always give the same decision."""
@@ -183,14 +199,24 @@ def decide(table: ForwardingTable, packet: Packet, state: State, choose: Choose)
     )
 
 
+def _goes_on(known: Decision, table: ForwardingTable) -> bool:
+    """Whether a flow outlives the coming of this table."""
+    if known.frontend is None or known.backend is None or known.frontend.key.protocol is not Protocol.UDP:
+        return True
+    frontend = table.frontends.get(known.frontend.key)
+    return frontend is not None and known.backend.endpoint in frontend.serving
+
+
 def find_frontend(
     table: ForwardingTable, destination: Endpoint, protocol: Protocol, host_addresses: frozenset[str]
 ) -> Frontend | None:
     """The frontend that serves this destination. An address of its own comes before a NodePort."""
+    anywhere = Family.of(destination.address).any_address
+    if destination.address == anywhere:
+        return None  # nobody's address: it only stands for NodePorts in the table
     own = table.frontends.get(FrontendKey(destination.address, protocol, destination.port))
     if own is not None or not answers_node_ports(table, destination.address, host_addresses):
         return own
-    anywhere = Family.of(destination.address).any_address
     return table.frontends.get(FrontendKey(anywhere, protocol, destination.port))
 
 
