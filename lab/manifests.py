@@ -1,0 +1,103 @@
+"""Manifests: YAML or JSON documents in files, folders or standard input, as `kubectl apply -f` takes them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dataplane.errors import InputError
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One object, and where it was written. `where` is for people: ``web.yaml, document 2 (Service web)``."""
+
+    object: dict[str, Any]
+    where: str
+
+
+def load(sources: Sequence[str]) -> list[Manifest]:
+    """Every object of every source, in order. A source is a file, a folder (not its subfolders), or ``-``.
+
+    Lists (``kind: List``) are taken apart. Raises InputError with the file, the document, and what is wrong.
+    """
+    found = [manifest for source in sources for manifest in _load_source(source)]
+    if not found:
+        raise InputError(f"{', '.join(sources)}: no objects in there")
+    return found
+
+
+def _load_source(source: str) -> Iterator[Manifest]:
+    if source == "-":
+        yield from parse(sys.stdin.read(), "standard input")
+        return
+    path = Path(source)
+    try:
+        files = sorted(f for f in path.iterdir() if f.suffix in _SUFFIXES) if path.is_dir() else [path]
+        for file in files:
+            yield from parse(file.read_text(encoding="utf-8"), str(file))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source}: is not UTF-8 text ({error.reason} at byte {error.start})") from error
+    except OSError as error:
+        raise InputError(f"{source}: {error.strerror}") from error
+
+
+def parse(text: str, name: str) -> Iterator[Manifest]:
+    """The objects in one text. `name` is what errors call it."""
+    try:
+        documents = list(yaml.load_all(text, Loader=_Loader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{name}{line}: is no YAML: {error.problem or error.context}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{name}: is no YAML: {error}") from error
+    for number, document in enumerate(documents, 1):
+        if document is not None:
+            yield from _objects(document, f"{name}, document {number}" if len(documents) > 1 else name)
+
+
+def _objects(document: Any, where: str) -> Iterable[Manifest]:
+    if not isinstance(document, dict):
+        raise InputError(f"{where}: is no object (expected a mapping with apiVersion and kind)")
+    for field in ("apiVersion", "kind"):
+        if not isinstance(document.get(field), str) or not document[field]:
+            raise InputError(f"{where}: {field} is missing (expected a text)")
+    if document["kind"] == "List" or (document["kind"].endswith("List") and "items" in document):
+        for number, item in enumerate(document.get("items") or (), 1):
+            yield from _objects(item, f"{where}, item {number}")
+        return
+    metadata = document.get("metadata")
+    name = metadata.get("name") or metadata.get("generateName") if isinstance(metadata, dict) else None
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{where}: metadata.name is missing (expected a text)")
+    yield Manifest(document, f"{where} ({document['kind']} {name})")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as Kubernetes reads it: times stay texts, and a key that comes twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str):
+                if key in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key!r} comes twice", key_node.start_mark
+                    )
+                seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}

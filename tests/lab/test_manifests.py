@@ -1,0 +1,64 @@
+"""Reading manifests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dataplane.errors import InputError
+from lab.manifests import load, parse
+
+SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n"
+
+
+def test_documents_are_read_in_order_and_empty_ones_skipped() -> None:
+    text = f"---\n{SERVICE}---\n# nothing\n---\n{SERVICE.replace('web', 'db')}"
+    assert [m.object["metadata"]["name"] for m in parse(text, "f.yaml")] == ["web", "db"]
+
+
+def test_a_list_is_taken_apart() -> None:
+    items = "".join(f"- {{apiVersion: v1, kind: Service, metadata: {{name: {name}}}}}\n" for name in ("a", "b"))
+    found = list(parse(f"apiVersion: v1\nkind: List\nitems:\n{items}", "f.yaml"))
+    assert [m.where for m in found] == ["f.yaml, item 1 (Service a)", "f.yaml, item 2 (Service b)"]
+
+
+def test_json_is_read_too() -> None:
+    (found,) = parse('{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}', "f.json")
+    assert found.object["kind"] == "Service"
+
+
+def test_times_stay_texts_as_the_api_has_them() -> None:
+    text = SERVICE.replace("name: web", 'name: web, annotations: {at: "x"}, creationTimestamp: 2026-01-01T00:00:00Z')
+    (found,) = parse(text, "f.yaml")
+    assert found.object["metadata"]["creationTimestamp"] == "2026-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "f.yaml, line 1: is no YAML"),
+        ("just words", "f.yaml: is no object"),
+        ("kind: Service", "f.yaml: apiVersion is missing"),
+        ("apiVersion: v1\nkind: Service", "f.yaml: metadata.name is missing"),
+        (f"{SERVICE}---\napiVersion: v1\n", "f.yaml, document 2: kind is missing"),
+        (f"{SERVICE}kind: Pod\n", "f.yaml, line 4: is no YAML: the key 'kind' comes twice"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        list(parse(text, "f.yaml"))
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_gives_its_manifests_by_name(tmp_path: Path) -> None:
+    (tmp_path / "b.yaml").write_text(SERVICE.replace("web", "b"))
+    (tmp_path / "a.yml").write_text(SERVICE.replace("web", "a"))
+    (tmp_path / "notes.txt").write_text("not a manifest")
+    assert [m.object["metadata"]["name"] for m in load([str(tmp_path)])] == ["a", "b"]
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No such file"):
+        load([str(tmp_path / "none.yaml")])
