@@ -1,0 +1,1 @@
+"""ReplicaSets from Deployments, and the way from one template to the next."""

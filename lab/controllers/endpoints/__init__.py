@@ -1,0 +1,1 @@
+"""v1 Endpoints from Services and their pods."""

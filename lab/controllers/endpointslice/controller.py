@@ -1,0 +1,95 @@
+"""Keeps the EndpointSlices of every Service that has a selector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from lab.api.errors import Object
+from lab.api.registry import ENDPOINT_SLICES, NODES, PODS, SERVICES
+from lab.api.store import Store
+from lab.controllers.collection import Change
+from lab.controllers.endpointslice.desired import selects
+from lab.controllers.endpointslice.endpoint import LABEL_ZONE
+from lab.controllers.endpointslice.plan import (
+    LABEL_MANAGED_BY,
+    LABEL_SERVICE_NAME,
+    MANAGED_BY,
+    MAX_ENDPOINTS_PER_SLICE,
+    Plan,
+    slices_for,
+)
+from lab.controllers.endpointslice.trigger_time import TriggerTimes
+from lab.controllers.objects import Key, condition, key_of, labels_of
+from lab.controllers.view import View
+
+
+class EndpointSliceController:
+    """One key: one Service. Slices of a deleted Service go with it, as its dependents."""
+
+    name = "endpointslice"
+
+    def __init__(self, store: Store, view: View, *, limit: int = MAX_ENDPOINTS_PER_SLICE) -> None:
+        self._store = store
+        self._view = view
+        self._limit = limit
+        self._told: dict[Key, TriggerTimes] = {}
+
+    def concerned(self, change: Change) -> Iterable[Key]:
+        if change.resource is SERVICES:
+            return [key_of(change.object)]
+        if change.resource is PODS:
+            return services_of_pods(self._view, change)
+        if change.resource is ENDPOINT_SLICES:
+            return _service_of_slice(change)
+        if change.resource is NODES and _topology(change.old) != _topology(change.new):
+            return [key_of(service) for service in self._view.services.all() if selects(service)]
+        return ()
+
+    def reconcile(self, key: Key) -> None:
+        service = self._view.services.get(key)
+        if service is None or not selects(service):
+            self._told.pop(key, None)
+            return
+        pods = self._view.pods_with(key.namespace, service["spec"]["selector"])
+        existing = [s for s in self._view.endpoint_slices.where("service", key) if _is_ours(s)]
+        changed = self._told.setdefault(key, TriggerTimes()).next(service, pods)
+        nodes = self._view.nodes_by_name()
+        carry_out(self._store, slices_for(service, pods, nodes, existing, limit=self._limit, trigger_time=changed))
+
+
+def carry_out(store: Store, plan: Plan) -> None:
+    """Write what a plan says; new slices first, so that no endpoint is ever missing."""
+    for obj in plan.create:
+        store.create(ENDPOINT_SLICES, obj)
+    for obj in plan.update:
+        store.update(ENDPOINT_SLICES, obj)
+    for obj in plan.delete:
+        store.delete(ENDPOINT_SLICES, *key_of(obj))
+
+
+def services_of_pods(view: View, change: Change) -> set[Key]:
+    """The Services that selected this pod before the change or do so after it."""
+    pods = (pod for pod in (change.old, change.new) if pod)
+    return {key_of(service) for pod in pods for service in view.services_selecting(pod)}
+
+
+def _is_ours(endpoint_slice: Object) -> bool:
+    return labels_of(endpoint_slice).get(LABEL_MANAGED_BY) == MANAGED_BY
+
+
+def _service_of_slice(change: Change) -> Iterator[Key]:
+    for obj in (change.old, change.new):
+        if obj and _is_ours(obj) and labels_of(obj).get(LABEL_SERVICE_NAME):
+            yield Key(obj["metadata"]["namespace"], labels_of(obj)[LABEL_SERVICE_NAME])
+
+
+def _topology(node: Object | None) -> tuple[object, ...] | None:
+    """What endpoints and hints depend on; a node's status changes much more often."""
+    if node is None:
+        return None
+    return (
+        labels_of(node).get(LABEL_ZONE),
+        "node-role.kubernetes.io/control-plane" in labels_of(node),
+        (condition(node, "Ready") or {}).get("status"),
+        node.get("status", {}).get("allocatable", {}).get("cpu"),
+    )
