@@ -6,8 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from lab.api.admission.base import Admission, Surroundings
-from lab.api.kinds.meta import kind
-from lab.api.schema import ANYTHING, Record
+from lab.api.admission.endpoints import EndpointsAdmission, EndpointSliceAdmission
+from lab.api.admission.others import ConfigMapAdmission, NamespaceAdmission, NodeAdmission, ServiceCIDRAdmission
+from lab.api.admission.pod import PodAdmission
+from lab.api.admission.service import ServiceAdmission
+from lab.api.admission.workloads import DeploymentAdmission, ReplicaSetAdmission
+from lab.api.kinds import apps, core, discovery, others, pod, service
+from lab.api.schema import Record
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,9 +52,14 @@ class Resource:
         """Whether status is written apart from the rest, through its own subresource."""
         return "status" in self.subresources
 
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """All fields that a field selector may name, and what a missing one counts as."""
+        return {"metadata.name": "", "metadata.namespace": ""} | dict(self.selectable)
 
-def _open(name: str) -> Record:
-    return kind(name, spec=ANYTHING, status=ANYTHING)
+
+def _fields(names: str) -> dict[str, str]:
+    return dict.fromkeys(names.split(), "")
 
 
 NAMESPACES = Resource(
@@ -57,71 +67,88 @@ NAMESPACES = Resource(
     "v1",
     "Namespace",
     "namespaces",
-    _open("Namespace"),
+    core.NAMESPACE,
     namespaced=False,
     short_names=("ns",),
     subresources=("status",),
+    selectable=_fields("status.phase"),
+    admission=NamespaceAdmission,
 )
 NODES = Resource(
     "",
     "v1",
     "Node",
     "nodes",
-    _open("Node"),
+    core.NODE,
     namespaced=False,
     short_names=("no",),
     subresources=("status",),
     selectable={"spec.unschedulable": "false"},
+    admission=NodeAdmission,
 )
 PODS = Resource(
     "",
     "v1",
     "Pod",
     "pods",
-    _open("Pod"),
+    pod.POD,
     short_names=("po",),
+    categories=("all",),
     subresources=("status", "log"),
-    selectable={"spec.nodeName": "", "status.phase": "", "status.podIP": ""},
+    selectable=_fields("spec.nodeName spec.restartPolicy spec.schedulerName status.phase status.podIP"),
+    admission=PodAdmission,
 )
 SERVICES = Resource(
     "",
     "v1",
     "Service",
     "services",
-    _open("Service"),
+    service.SERVICE,
     short_names=("svc",),
+    categories=("all",),
     subresources=("status",),
-    selectable={"spec.clusterIP": "", "spec.type": ""},
+    selectable=_fields("spec.clusterIP spec.type"),
+    admission=ServiceAdmission,
 )
-ENDPOINTS = Resource("", "v1", "Endpoints", "endpoints", kind("Endpoints", subsets=ANYTHING), short_names=("ep",))
+ENDPOINTS = Resource(
+    "", "v1", "Endpoints", "endpoints", service.ENDPOINTS, short_names=("ep",), admission=EndpointsAdmission
+)
+CONFIG_MAPS = Resource(
+    "", "v1", "ConfigMap", "configmaps", core.CONFIG_MAP, short_names=("cm",), admission=ConfigMapAdmission
+)
+SERVICE_ACCOUNTS = Resource("", "v1", "ServiceAccount", "serviceaccounts", core.SERVICE_ACCOUNT, short_names=("sa",))
+CORE_EVENTS = Resource(
+    "",
+    "v1",
+    "Event",
+    "events",
+    others.CORE_EVENT,
+    short_names=("ev",),
+    selectable=_fields(
+        "involvedObject.kind involvedObject.namespace involvedObject.name involvedObject.uid"
+        " involvedObject.apiVersion involvedObject.resourceVersion involvedObject.fieldPath"
+        " reason reportingComponent source type"
+    ),
+)
 ENDPOINT_SLICES = Resource(
     "discovery.k8s.io",
     "v1",
     "EndpointSlice",
     "endpointslices",
-    kind("EndpointSlice", addressType=ANYTHING, endpoints=ANYTHING, ports=ANYTHING),
+    discovery.ENDPOINT_SLICE,
+    admission=EndpointSliceAdmission,
     counts_generations=True,
-)
-CONFIG_MAPS = Resource(
-    "",
-    "v1",
-    "ConfigMap",
-    "configmaps",
-    kind("ConfigMap", data=ANYTHING, binaryData=ANYTHING, immutable=ANYTHING),
-    short_names=("cm",),
-)
-SERVICE_ACCOUNTS = Resource(
-    "", "v1", "ServiceAccount", "serviceaccounts", kind("ServiceAccount", secrets=ANYTHING), short_names=("sa",)
 )
 DEPLOYMENTS = Resource(
     "apps",
     "v1",
     "Deployment",
     "deployments",
-    _open("Deployment"),
+    apps.DEPLOYMENT,
     short_names=("deploy",),
     categories=("all",),
     subresources=("status", "scale"),
+    admission=DeploymentAdmission,
     counts_generations=True,
 )
 REPLICA_SETS = Resource(
@@ -129,10 +156,12 @@ REPLICA_SETS = Resource(
     "v1",
     "ReplicaSet",
     "replicasets",
-    _open("ReplicaSet"),
+    apps.REPLICA_SET,
     short_names=("rs",),
     categories=("all",),
     subresources=("status", "scale"),
+    selectable={"status.replicas": "0"},
+    admission=ReplicaSetAdmission,
     counts_generations=True,
 )
 SERVICE_CIDRS = Resource(
@@ -140,13 +169,21 @@ SERVICE_CIDRS = Resource(
     "v1",
     "ServiceCIDR",
     "servicecidrs",
-    _open("ServiceCIDR"),
+    others.SERVICE_CIDR,
     namespaced=False,
     subresources=("status",),
+    admission=ServiceCIDRAdmission,
 )
-LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases", _open("Lease"))
-EVENTS = Resource("events.k8s.io", "v1", "Event", "events", _open("Event"), short_names=("ev",))
-CORE_EVENTS = Resource("", "v1", "Event", "events", _open("CoreEvent"), short_names=("ev",))
+LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases", others.LEASE)
+EVENTS = Resource(
+    "events.k8s.io",
+    "v1",
+    "Event",
+    "events",
+    others.EVENT,
+    short_names=("ev",),
+    selectable=_fields("regarding.kind regarding.namespace regarding.name reason type reportingController"),
+)
 
 RESOURCES = (
     NAMESPACES,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lab.api.errors import Object, bad_request
 
@@ -121,15 +121,30 @@ def _requirement(found: re.Match[str]) -> Requirement:
     return Requirement(found["key"], "NotIn" if found["compare"] == "!=" else "In", frozenset((found["value"],)))
 
 
+class FieldCondition(NamedTuple):
+    """One condition on one field. A field that is missing counts as `default`."""
+
+    path: str
+    equal: bool
+    value: str
+    default: str = ""
+
+    def matches(self, obj: Object) -> bool:
+        return ((field_text(obj, self.path) or self.default) == self.value) is self.equal
+
+
 @dataclass(frozen=True, slots=True)
 class FieldSelector:
-    """Conditions (path, is it equal?, value) on fields that must all hold."""
+    """Conditions on fields that must all hold."""
 
-    conditions: tuple[tuple[str, bool, str], ...] = ()
+    conditions: tuple[FieldCondition, ...] = ()
 
     @staticmethod
-    def parse(text: str) -> FieldSelector:
-        """The text form of a query. ApiError (400) if it is none."""
+    def parse(text: str, defaults: Mapping[str, str] | None = None) -> FieldSelector:
+        """The text form of a query. ApiError (400) if it is none.
+
+        `defaults` lists the fields that may be named, with what a missing one counts as; None allows all.
+        """
         conditions = []
         for part in filter(None, (p.strip() for p in text.split(","))):
             found = re.fullmatch(r"([^!=]+?)\s*(!=|==|=)\s*(.*)", part)
@@ -137,19 +152,14 @@ class FieldSelector:
                 raise bad_request(
                     f"invalid selector: '{part}'; can't understand '{part}': expected path=value or path!=value"
                 )
-            conditions.append((found[1], found[2] != "!=", found[3]))
+            path = found[1]
+            if defaults is not None and path not in defaults:
+                raise bad_request(f"field label not supported: {path}")
+            conditions.append(FieldCondition(path, found[2] != "!=", found[3], (defaults or {}).get(path, "")))
         return FieldSelector(tuple(conditions))
 
-    @property
-    def paths(self) -> tuple[str, ...]:
-        return tuple(path for path, _, _ in self.conditions)
-
-    def exactly(self, path: str) -> str | None:
-        """The value that this path must have, if it must have one."""
-        return next((value for p, equal, value in self.conditions if equal and p == path), None)
-
     def matches_object(self, obj: Object) -> bool:
-        return all((field_text(obj, path) == value) is equal for path, equal, value in self.conditions)
+        return all(condition.matches(obj) for condition in self.conditions)
 
 
 def field_text(obj: Object, path: str) -> str:

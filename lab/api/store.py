@@ -178,7 +178,7 @@ class Store:
         self._require_namespace(resource, new)
         new["metadata"].pop("resourceVersion", None)
         metadata.prepare_new(resource, new, self._now(), self._random)
-        if resource.has_status and resource is not PODS:
+        if resource.has_status and not table.admission.status_at_creation:
             new.pop("status", None)
         table.admission.prepare(new, None)
         name = new["metadata"].get("name", "")
@@ -263,6 +263,8 @@ class Store:
                 f"Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: "
                 f"{meta['resourceVersion']}",
             )
+        if why_not := self._tables[resource].admission.why_not_deleted(stored.object):
+            raise errors.forbidden(resource, name, why_not)
         finalizers = self._garbage.finalizers_for(resource, stored.object, propagation)
         grace = _grace(resource, stored.object, grace_seconds)
         if dry_run:

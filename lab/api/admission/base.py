@@ -31,6 +31,8 @@ class Reservation:
 class Admission:
     """One store's rules for one kind. Objects handed in are private to the caller and may be written."""
 
+    status_at_creation = False  #: whether a new object may bring its status along
+
     def __init__(self, around: Surroundings) -> None:
         self.around = around
 
@@ -47,6 +49,10 @@ class Admission:
     def reserve(self, obj: Object, old: Object | None) -> tuple[Reservation, Iterable[FieldError]]:
         """Allocate numbers and write them into the object. With errors, nothing stays reserved."""
         return Reservation(), ()
+
+    def why_not_deleted(self, obj: Object) -> str:
+        """The reason why it may not be deleted; empty if it may."""
+        return ""
 
     def released(self, obj: Object) -> None:
         """The object is gone."""

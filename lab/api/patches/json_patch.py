@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from lab.api.schema import copied
@@ -12,7 +11,7 @@ class PatchError(Exception):
     """A patch that can't be applied to this object. One line."""
 
 
-def json_patch(value: Any, operations: Sequence[Any]) -> Any:
+def json_patch(value: Any, operations: Any) -> Any:
     """`value` with all operations done in order. PatchError if one of them can't be, and then none counts."""
     document = copied(value)
     for operation in operations:
