@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scripted_api import PATH, ScriptedApi, serving
 
 from controller.access import Access
 from controller.backoff import Backoff
@@ -20,6 +20,7 @@ from controller.objects import Service
 from controller.reflector import Reflector
 from controller.resources import Resource
 from controller.wire import ObjectKey
+from scripted_api import PATH, ScriptedApi, serving
 
 SERVICES = Resource(PATH, Service)
 
@@ -453,7 +454,7 @@ names = st.sampled_from(["a", "b", "c", "d"])
 happenings = st.one_of(
     st.tuples(st.just(ScriptedApi.put), names, st.integers(1, 9)),
     st.tuples(st.just(ScriptedApi.put), names, st.integers(1, 9)),
-    st.tuples(st.just(ScriptedApi.delete), names),
+    st.builds(lambda name, own: (partial(ScriptedApi.delete, own_version=own), name), names, st.booleans()),
     st.tuples(st.just(ScriptedApi.repeat), st.integers(1, 5)),
     st.tuples(st.just(ScriptedApi.answer_next), st.sampled_from([401, 410, 429, 500, 503]), st.just("Fault")),
     st.tuples(
@@ -471,7 +472,7 @@ happenings = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     before=st.lists(names, max_size=4),
     story=st.lists(st.tuples(st.booleans(), happenings), max_size=25),
