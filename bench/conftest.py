@@ -1,0 +1,51 @@
+"""What every measurement may count on: the sizes asked for, and somewhere to put its figures."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench import report
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("bench")
+    group.addoption("--sizes", default="100,1000,10000", help="numbers of Services (default: %(default)s)")
+    group.addoption("--without-contenders", action="store_true", help="measure svcplane only")
+    group.addoption("--kube-proxy", metavar="PATH", help="measure this kube-proxy beside svcplane")
+    group.addoption("--kube-proxy-mode", default="nftables", help="its --proxy-mode (default: %(default)s)")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "services" in metafunc.fixturenames:
+        text: str = metafunc.config.getoption("--sizes")
+        try:
+            sizes = [int(size) for size in text.split(",")]
+        except ValueError:
+            raise pytest.UsageError(f"--sizes: expected numbers with commas between them, got {text!r}") from None
+        metafunc.parametrize("services", sizes)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.timeout(1800))
+        if os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="needs root, for a network namespace of its own"))
+
+
+@pytest.fixture(scope="session")
+def figures() -> Iterator[list[report.Figure]]:
+    """Put figures in; at the end they are shown, and saved as JSON in bench/results/."""
+    collected: list[report.Figure] = []
+    yield collected
+    if collected:
+        report.show("Programming time", collected)
+        file = RESULTS / f"programming-{time.strftime('%Y%m%d-%H%M%S')}.json"
+        report.save(file, collected)
+        print(f"saved as {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}")

@@ -1,0 +1,28 @@
+"""Run one measurement in a process and a network namespace of its own.
+
+Both end together: no rule outlives its measurement, and the process's memory is that of nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).parent.parent
+
+
+class MeasurementFailedError(Exception):
+    """The measuring process did not come to an end; the message is the end of what it said."""
+
+
+def measure(module: str, *arguments: object) -> dict[str, Any]:
+    """Run ``python -m MODULE ARGUMENTS`` and return the JSON object that it prints last."""
+    command = ["unshare", "--net", sys.executable, "-m", module, *map(str, arguments)]
+    run = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if run.returncode != 0:
+        raise MeasurementFailedError(f"{' '.join(command)}: {run.stderr[-2000:]}")
+    figures: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return figures

@@ -1,0 +1,113 @@
+"""What it takes to bring a whole cluster into this kernel, and to follow its changes.
+
+Runs as ``python -m bench.programming SERVICES SLICES EVENTS`` in a namespace of its own and prints one JSON object. It
+is the agent's own path without HTTP: bytes → typed objects → Cluster → Compiler → nftables. The three files hold what
+the API server would send: pages of lists, and watch events, one per line.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+# The agent imports it, so it counts in the memory, though nothing here uses it.
+import controller.agent  # noqa: F401
+from bench import workload
+from controller.cluster import Cluster
+from controller.compiler import Compiler
+from controller.node import NodeOptions, node_view
+from controller.objects import EndpointSlice, Node, Object, Service
+from controller.wire import Changed, Decoder
+from dataplane.nftables import NftablesDataplane
+
+T = TypeVar("T", bound=Object)
+
+_REPETITIONS = 5  # of whole compiles and cold applies
+
+
+def main(services: Path, slices: Path, events: Path) -> dict[str, float]:
+    cluster = Cluster(lambda: None)
+    decode = _seconds(lambda: _fill(cluster, services, slices))
+    view = node_view(
+        NodeOptions(workload.NODE, cluster_cidrs=(workload.CLUSTER_CIDR,)),
+        Decoder(Node).event(json.dumps({"type": "ADDED", "object": workload.node()}).encode()).object,  # type: ignore[union-attr]
+        [workload.NODE_ADDRESS],
+    )
+    networks = frozenset({workload.SERVICE_CIDR})
+    compiler = Compiler(view)
+    compiles = [_seconds(lambda: compiler.update(cluster.take_changes(), view, networks))]
+
+    dataplane = NftablesDataplane()
+    applies = [_seconds(lambda: dataplane.apply(compiler.table))]
+    gc.collect()
+    gc.freeze()  # as the agent does after its first synchronisation
+
+    changes = list(_changes(cluster, compiler, dataplane, events))
+    memory = _memory()
+
+    # Only now, since it makes garbage that an agent would not have.
+    for _ in range(_REPETITIONS - 1):
+        again = Compiler(view)
+        compiles.append(_seconds(lambda: again.update(cluster.everything(), view, networks)))  # noqa: B023
+        dataplane.cleanup()
+        applies.append(_seconds(lambda: dataplane.apply(again.table)))  # noqa: B023
+    dataplane.cleanup()
+    return {
+        "decode_s": decode,
+        "compile_s": statistics.median(compiles),
+        "cold_s": statistics.median(applies),
+        "cold_worst_s": max(applies),
+        "change_median_ms": 1000 * statistics.median(changes),
+        "change_p99_ms": 1000 * statistics.quantiles(changes, n=100)[98],
+        "resident_mb": memory["VmRSS"],
+        "resident_peak_mb": memory["VmHWM"],
+    }
+
+
+def _fill(cluster: Cluster, services: Path, slices: Path) -> None:
+    cluster.services.replace({o.metadata.key: o for o in _objects(Decoder(Service), services)})
+    cluster.slices.replace({o.metadata.key: o for o in _objects(Decoder(EndpointSlice), slices)})
+
+
+def _objects(decoder: Decoder[T], file: Path) -> Iterable[T]:
+    with file.open("rb") as pages:
+        for page in pages:
+            yield from decoder.page(page).objects
+
+
+def _changes(cluster: Cluster, compiler: Compiler, dataplane: NftablesDataplane, events: Path) -> Iterable[float]:
+    """How long each watch event took, from its bytes to the kernel's word that it is done."""
+    decoder = Decoder(EndpointSlice)
+    for line in events.read_bytes().splitlines():
+        began = time.perf_counter()
+        event = decoder.event(line)
+        assert isinstance(event, Changed)
+        cluster.slices.change(event.key, event.object)
+        applied = dataplane.apply(compiler.update(cluster.take_changes()))
+        took = time.perf_counter() - began
+        assert applied.operations > 0, "the event changed nothing"
+        assert not applied.full, "one endpoint made everything be written"
+        yield took
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _memory() -> dict[str, float]:
+    """Resident memory of this process in MB (10^6 bytes): now, and at most."""
+    status = Path("/proc/self/status").read_text()
+    return {name: int(kib) * 1024 / 1e6 for name, kib in re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB$", status, re.M)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(*map(Path, sys.argv[1:]))))

@@ -1,0 +1,65 @@
+"""How long until the kernel does what the cluster says?
+
+Nothing here fails for being slow: the bars are printed beside the figures. It fails where something does not work.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import workload
+from bench.namespace import measure
+from bench.report import Figure
+
+CHANGES = 200
+
+COMPILE = "objects compiled"
+COLD = "everything into the kernel"
+CHANGE = "one endpoint changed, median"
+MEMORY = "resident memory"
+
+# What a machine with two cores should reach with 10,000 Services; smaller clusters have no bar of their own.
+BARS = {COMPILE: 1.5, COLD: 1.0, CHANGE: 10.0, MEMORY: 250.0}
+BARS_HOLD_AT = 10_000
+
+
+def test_how_long_from_objects_to_packets(services: int, figures: list[Figure], tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("services", "slices", "events")]
+    contents = (
+        workload.service_pages(services),
+        workload.endpoint_slice_pages(services),
+        workload.endpoint_changes(services, CHANGES),
+    )
+    for file, lines in zip(files, contents, strict=True):
+        file.write_bytes(b"\n".join(lines))
+
+    measured = measure("bench.programming", *files)
+
+    def figure(what: str, name: str, unit: str) -> Figure:
+        bar = BARS.get(what) if services == BARS_HOLD_AT else None
+        return Figure("svcplane", services, what, measured[name], unit, bar)
+
+    figures += [
+        figure("lists decoded", "decode_s", "s"),
+        figure(COMPILE, "compile_s", "s"),
+        figure(COLD, "cold_s", "s"),
+        figure(CHANGE, "change_median_ms", "ms"),
+        figure("one endpoint changed, 99th percentile", "change_p99_ms", "ms"),
+        figure(MEMORY, "resident_mb", "MB"),
+        figure("resident memory at its peak", "resident_peak_mb", "MB"),
+    ]
+
+
+def test_how_long_for_the_shape_that_kube_proxy_uses(
+    services: int, figures: list[Figure], request: pytest.FixtureRequest
+) -> None:
+    if request.config.getoption("--without-contenders"):
+        pytest.skip("--without-contenders")
+    measured = measure("bench.kube_proxy_shape", services)
+    who = "kube-proxy's shape by nft"
+    figures += [
+        Figure(who, services, COLD, measured["cold_s"], "s"),
+        Figure(who, services, CHANGE, measured["change_median_ms"], "ms"),
+    ]
