@@ -1,0 +1,35 @@
+"""What the workers of one node share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from lab.kubelet.addresses import AddressPool
+from lab.network.namespace import Namespace
+from lab.network.network import Network
+from lab.network.topology import Host
+from lab.pod.asynchronous import AsyncProcesses
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRuntime:
+    """The machine that a kubelet runs pods on."""
+
+    host: Host
+    network: Network
+    processes: AsyncProcesses
+    addresses: AddressPool
+    logs: Path  #: folder of the pods' output, one file each
+    clock: Callable[[], datetime]
+
+    @property
+    def machine(self) -> Namespace:
+        return self.network[self.host.name]
+
+
+def log_file(logs: Path, namespace: str, name: str) -> Path:
+    """Where a pod's output goes."""
+    return logs / f"{namespace}_{name}.log"
