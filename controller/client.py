@@ -229,6 +229,9 @@ class Client:
             raise UnreachableError(f"{subject}: no connection in {_CONNECT_SECONDS:.0f} s") from error
         except TimeoutError as error:
             raise UnreachableError(f"{subject}: the server said nothing for too long") from error
+        except aiohttp.ServerDisconnectedError as error:
+            # Also how a server that wants a client certificate may say so.
+            raise UnreachableError(f"{subject}: the server closed the connection without an answer") from error
         except aiohttp.ClientHttpProxyError as error:
             proxy = self.access.proxy
             raise UnreachableError(f"{subject}: the proxy {proxy} answered {error.status} {error.message}") from error
