@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -46,8 +47,13 @@ class _Task(NamedTuple):
 class Runner:
     """Keeps `controllers` going on one store."""
 
-    def __init__(self, store: Store, controllers: Callable[[Store, View], Sequence[Controller]]) -> None:
-        self._queue: WorkQueue[_Task] = WorkQueue()
+    def __init__(
+        self,
+        store: Store,
+        controllers: Callable[[Store, View], Sequence[Controller]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._queue: WorkQueue[_Task] = WorkQueue(clock)
         self._view = View(store, self._changed)
         self._controllers = controllers(store, self._view)
 
@@ -61,7 +67,7 @@ class Runner:
     def settle(self) -> None:
         """Do at once all that can be done without waiting. For tests, and for whoever wants to see step by step."""
         self._catch_up()
-        while self._queue:
+        while self._queue.has_work():
             self._reconcile(self._queue.take())
             self._catch_up()
 

@@ -27,9 +27,10 @@ class WorkQueue(Generic[T]):
         self._counter = itertools.count()
         self._changed = asyncio.Event()
 
-    def __len__(self) -> int:
-        """How many items wait for nothing but their turn."""
-        return len(self._ready)
+    def has_work(self) -> bool:
+        """Whether an item waits for nothing but its turn."""
+        self._collect_due()
+        return bool(self._ready)
 
     def add(self, item: T) -> None:
         self._ready[item] = None
@@ -55,7 +56,7 @@ class WorkQueue(Generic[T]):
         self._failures.pop(item, None)
 
     def take(self) -> T:
-        """The next item; there must be one (see `len`)."""
+        """The next item; there must be one (see `has_work`)."""
         item = next(iter(self._ready))
         del self._ready[item]
         return item
