@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from controller.errors import ApiServerError
 from dataplane.errors import InputError
 from dataplane.version import VERSION
 
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     module.add_arguments(parser)
     try:
         code: int = module.run(parser.parse_args(chosen.arguments))
-    except InputError as error:
+    except (InputError, ApiServerError) as error:
         print(f"svcplane {command.name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
