@@ -14,6 +14,7 @@ import msgspec
 
 from controller.errors import GarbageError, RefusedError, refused
 from controller.objects import Object
+from controller.sharing import Sharing
 
 T = TypeVar("T", bound=Object)
 
@@ -107,6 +108,7 @@ class Decoder(Generic[T]):
         self._page = msgspec.json.Decoder(_RawPage)
         self._event = msgspec.json.Decoder(_RawEvent)
         self._object = msgspec.json.Decoder(kind)
+        self._sharing = Sharing()
 
     def page(self, body: bytes) -> Page[T]:
         """Raises GarbageError."""
@@ -153,7 +155,7 @@ class Decoder(Generic[T]):
                 raise GarbageError(f"sent an object without a name: {_excerpt(bytes(raw))}")
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return Unreadable(*_identity(raw), str(error))
-        return decoded
+        return self._sharing.share(decoded)
 
 
 def status_error(what: str, status: int, body: bytes) -> RefusedError:

@@ -28,9 +28,9 @@ from controller.errors import (
     UnreachableError,
     UntrustedError,
 )
-from controller.objects import Node, Service
+from controller.objects import EndpointSlice, Node, Service
 from controller.resources import ENDPOINT_SLICES, SERVICES, Resource, own_node
-from controller.wire import Bookmark, Changed, Event, Page, Unreadable, lines
+from controller.wire import Bookmark, Changed, Decoder, Event, Page, Unreadable, lines
 from scripted_api import PATH, ScriptedApi, service, serving, status
 
 
@@ -178,6 +178,29 @@ def test_an_unreadable_object_is_named_and_the_others_are_there() -> None:
         assert "Expected `int`, got `str` - at `$.spec.ports[0].port`" in unreadable.reason
 
     asyncio.run(story())
+
+
+def test_what_endpoints_have_in_common_is_kept_once_and_means_the_same() -> None:
+    def endpoint(pod: str) -> dict[str, Any]:
+        return {
+            "addresses": ["10.244.1.21"],
+            "conditions": {"ready": True, "terminating": False},
+            "nodeName": "n1",
+            "zone": "za",
+            "hints": {"forZones": [{"name": "za"}]},
+            "targetRef": {"kind": "Pod", "namespace": "default", "name": pod},
+        }
+
+    metadata = {"name": "web-1", "namespace": "default", "resourceVersion": "3"}
+    item = {"metadata": metadata, "addressType": "IPv4", "endpoints": [endpoint("b1"), endpoint("b2"), {}]}
+    body = msgspec.json.encode({"metadata": {"resourceVersion": "9"}, "items": [item]})
+    (decoded,) = Decoder(EndpointSlice).page(body).objects
+    assert decoded == msgspec.convert(item, EndpointSlice)
+    first, second, _ = decoded.endpoints or ()
+    assert (first.conditions, first.hints) == (second.conditions, second.hints)
+    assert first.conditions is second.conditions
+    assert first.hints is second.hints
+    assert first.node_name is second.node_name
 
 
 # --- Watches -----------------------------------------------------------------------------------------------------
