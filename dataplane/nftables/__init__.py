@@ -1,0 +1,10 @@
+"""The nftables dataplane.
+
+Reading order: `layer3` and `fields` (what a packet has), `statements` (what a rule does), `objects` and `elements`
+(what a table is made of), `skeleton`, `shapes` and `affinity` (the chains), `frontends` (what one frontend needs),
+`ruleset` and `plan` (what a change needs), `transaction` (how it is sent), `dataplane` (all of it together).
+"""
+
+from dataplane.nftables.dataplane import NftablesDataplane
+
+__all__ = ["NftablesDataplane"]

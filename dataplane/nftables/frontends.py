@@ -1,0 +1,162 @@
+"""What one frontend needs in the ruleset: elements, chains of its shape, and hairpin entries."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeAlias
+
+from dataplane.nftables import elements, fields, shapes, skeleton
+from dataplane.nftables.layer3 import Layer3
+from dataplane.nftables.objects import Chain
+from dataplane.nftables.shapes import Way
+from dataplane.table import DetectLocal, Drop, Forward, Frontend, Pool, Protocol, Reject, Verdict
+
+Entry: TypeAlias = Callable[[Pool, Protocol], str]
+"""The chain that serves a pool with affinity."""
+
+
+class Parts(NamedTuple):
+    """Elements are (set, key, tail), no two with the same set and key. Hairpin keys may be shared by frontends."""
+
+    elements: list[tuple[str, bytes, bytes]]
+    hairpins: list[bytes]
+    chains: tuple[Chain, ...]
+
+
+class Route(NamedTuple):
+    """What is alike for all frontends of one shape: the chains, and the ends of their two map elements."""
+
+    chains: tuple[Chain, ...]
+    translated: bytes | None  #: tail in `services`; None if nobody is forwarded
+    refused: bytes | None  #: tail in `refused-services`; None if nobody is refused
+
+
+_Leaf: TypeAlias = tuple[int | str, int, bool] | Reject | Drop
+"""A verdict without its addresses: (slot or affinity chain, backends, masquerade)."""
+
+_Leaves: TypeAlias = tuple[_Leaf, _Leaf, _Leaf]
+"""For POD, NODE and OUTSIDE."""
+
+
+class Translator:
+    """From frontends to parts, for one family and one detect-local rule. Shapes seen once are remembered."""
+
+    def __init__(self, layer: Layer3, detect: DetectLocal, mark: int) -> None:
+        self._layer, self._detect, self._mark = layer, detect, mark
+        self._routes: dict[tuple[bool, _Leaves], Route] = {}
+
+    def parts(self, frontend: Frontend, entry: Entry) -> Parts:
+        key = frontend.key
+        node_port = key.is_node_port
+        pools, leaves = _leaves(frontend, entry)
+        route = self._routes.get((node_port, leaves))
+        if route is None:
+            route = self._routes[node_port, leaves] = self._route(node_port, leaves)
+        head = fields.protocol(key.protocol.number) + fields.port(key.port)
+        if not node_port:
+            head = fields.address(key.address) + head
+        found: list[tuple[str, bytes, bytes]] = []
+        if route.translated is not None:
+            found.append((skeleton.NODE_PORTS if node_port else skeleton.SERVICES, head, route.translated))
+        if route.refused is not None:
+            refused = skeleton.REFUSED_NODE_PORTS if node_port else skeleton.REFUSED_SERVICES
+            found.append((refused, head, route.refused))
+        hairpins: list[bytes] = []
+        index, tail = fields.index, elements.endpoint_tail
+        for slot, pool in enumerate(pools):
+            if pool.affinity is None:
+                name = _BACKENDS[node_port][slot]
+                found += [(name, head + index(i), tail(b[0], b[1])) for i, b in enumerate(pool.backends)]
+            for backend in pool.backends:
+                if backend.local:
+                    address = fields.address(backend.address)
+                    protocol = fields.protocol(key.protocol.number)
+                    hairpins.append(address + address + protocol + fields.port(backend.port))
+        if frontend.sources is not None:
+            found.extend(_limits(frontend, head))
+        return Parts(found, hairpins, route.chains)
+
+    def _route(self, node_port: bool, leaves: _Leaves) -> Route:
+        chains: dict[str, Chain] = {}
+        if not self._detect.applies_to(self._layer.family):
+            leaves = (leaves[2], leaves[1], leaves[2])  # nobody is known for a pod
+        translated = [self._way(node_port, leaf, chains) for leaf in leaves]
+        refused = [_refusal(leaf) for leaf in leaves]
+        refusals = {way.name: way for way in refused if way is not shapes.ACCEPTED}
+        if len(refusals) == 1:
+            # The filter sees only what was not translated; if all such packets fare alike, it need not ask.
+            refused = list(refusals.values()) * 3
+        translated_end = self._end(translated, shapes.REFUSED, chains)
+        refused_end = self._end(refused, shapes.ACCEPTED, chains)
+        return Route(tuple(chains.values()), translated_end, refused_end)
+
+    def _way(self, node_port: bool, leaf: _Leaf, chains: dict[str, Chain]) -> Way:
+        if isinstance(leaf, Reject | Drop):
+            return shapes.REFUSED
+        pool, count, masquerade = leaf
+        if isinstance(pool, str):
+            name = pool
+        else:
+            chain = shapes.pick(self._layer, pool, node_port, count)
+            name = chain.name
+            chains[name] = chain
+        if masquerade:
+            chain = shapes.masquerade(name, self._mark)
+            name = chain.name
+            chains[name] = chain
+        return Way.to(name)
+
+    def _end(self, ways: list[Way], nothing: Way, chains: dict[str, Chain]) -> bytes | None:
+        """The tail of the frontend's element, or None if it needs none because every client goes this `nothing`."""
+        end = shapes.dispatch(self._layer, self._detect, *ways)
+        if isinstance(end, Chain):
+            chains[end.name] = end
+            return elements.goto_tail(end.name)
+        if end == nothing:
+            return None
+        return elements.DROP_TAIL if end is shapes.DROP else elements.goto_tail(end.name)
+
+
+_BACKENDS = {
+    node_port: tuple(shapes.backends_name(slot, node_port) for slot in range(3)) for node_port in (False, True)
+}
+
+
+def _leaves(frontend: Frontend, entry: Entry) -> tuple[list[Pool], _Leaves]:
+    """The distinct pools in the order of their first use, and the three verdicts as shapes."""
+    pools: list[Pool] = []
+
+    def slot_of(pool: Pool) -> int:
+        for slot, known in enumerate(pools):
+            if known is pool or known == pool:
+                return slot
+        pools.append(pool)
+        return len(pools) - 1
+
+    def leaf(verdict: Verdict) -> _Leaf:
+        if not isinstance(verdict, Forward):
+            return verdict
+        pool = verdict.pool
+        slot = slot_of(pool)
+        where = slot if pool.affinity is None else entry(pool, frontend.key.protocol)
+        return (where, len(pool.backends), verdict.masquerade)
+
+    return pools, (leaf(frontend.pod), leaf(frontend.node), leaf(frontend.outside))
+
+
+def _refusal(leaf: _Leaf) -> Way:
+    if isinstance(leaf, Reject):
+        return shapes.REJECT
+    return shapes.DROP if isinstance(leaf, Drop) else shapes.ACCEPTED
+
+
+def _limits(frontend: Frontend, head: bytes) -> Iterator[tuple[str, bytes, bytes]]:
+    """The frontend is limited, and these networks are allowed. Overlapping ones are merged, as the kernel asks."""
+    yield (skeleton.LIMITED, head, elements.NO_TAIL)
+    family = frontend.key.family
+    networks = (ipaddress.ip_network(text) for text in frontend.sources or ())
+    own = [n for n in networks if n.version == family]
+    for network in ipaddress.collapse_addresses(own):  # type: ignore[type-var]
+        first, last = network.network_address.packed, network.broadcast_address.packed
+        yield (skeleton.ALLOWED_SOURCES, head + first, elements.interval_end(head + last))

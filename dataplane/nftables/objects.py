@@ -1,0 +1,202 @@
+"""Chains and sets as values, and the messages that create and remove them."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field, replace
+
+from dataplane.netlink.attributes import attribute, long_number, nested, number, signed_number, string
+from dataplane.netlink.messages import netfilter_body
+from dataplane.nftables import fields, kernel
+from dataplane.nftables.fields import Field, user_data
+from dataplane.nftables.kernel import SetFlag
+from dataplane.nftables.layer3 import Layer3
+from dataplane.nftables.statements import Rule
+
+TABLE = "svcplane"
+
+
+@dataclass(frozen=True, slots=True)
+class BaseHook:
+    """Where the kernel calls a base chain."""
+
+    kind: str  #: ``filter`` or ``nat``
+    hook: kernel.Hook
+    priority: int
+
+
+class Holds(enum.Enum):
+    """What a set has for a key."""
+
+    NOTHING = ""  #: the key is in it or not
+    VERDICT = "verdict"
+    ENDPOINT = "address . port"
+    ADDRESS = "address"
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """A set or map. `size` bounds it; the kernel allocates its buckets for that many, so it is not left out."""
+
+    name: str
+    key: tuple[Field, ...]
+    holds: Holds = Holds.NOTHING
+    flags: SetFlag = SetFlag.NONE
+    size: int = field(default=1024, compare=False)
+    timeout: int = 0  #: seconds
+
+    def sized(self, size: int) -> Set:
+        return replace(self, size=size)
+
+    @property
+    def key_length(self) -> int:
+        return 4 * sum(f.words for f in self.key) if len(self.key) > 1 else self.key[0].length
+
+    @property
+    def is_map(self) -> bool:
+        return self.holds is not Holds.NOTHING
+
+    @property
+    def text(self) -> str:
+        """The head, as `nft list` shows it."""
+        types = " . ".join(f.type_name for f in self.key)
+        if any(f.type_name == "integer" for f in self.key):
+            types = fields.concatenation(self.key)
+        held = f" : {self.holds.value}" if self.is_map else ""
+        return f"{'map' if self.is_map else 'set'} {self.name} {{ {types}{held} }}"
+
+
+#: The key of a map that stands in a rule and is looked up with a drawn number.
+DRAWN_NUMBER = (fields.random_number(2),)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    name: str
+    rules: tuple[Rule, ...]
+    base: BaseHook | None = None
+    needs: tuple[Set, ...] = ()  #: sets that exist for the sake of such chains
+
+    @property
+    def text(self) -> str:
+        """As `nft list chain` shows it."""
+        lines = [f"chain {self.name} {{"]
+        if self.base:
+            b = self.base
+            lines.append(f"\ttype {b.kind} hook {b.hook.name.lower()} priority {b.priority}; policy accept;")
+        lines += [f"\t{rule.text}" for rule in self.rules]
+        return "\n".join([*lines, "}"])
+
+
+# --- bodies of messages -----------------------------------------------------------------------------------------------
+
+
+def new_table(layer: Layer3) -> bytes:
+    return netfilter_body(layer.number, string(kernel.NFTA_TABLE_NAME, TABLE))
+
+
+delete_table = new_table
+
+
+def new_chain(layer: Layer3, chain: Chain) -> bytes:
+    parts = [string(kernel.NFTA_CHAIN_TABLE, TABLE), string(kernel.NFTA_CHAIN_NAME, chain.name)]
+    if chain.base:
+        parts.append(
+            nested(
+                kernel.NFTA_CHAIN_HOOK,
+                number(kernel.NFTA_HOOK_HOOKNUM, chain.base.hook),
+                signed_number(kernel.NFTA_HOOK_PRIORITY, chain.base.priority),
+            )
+        )
+        parts.append(string(kernel.NFTA_CHAIN_TYPE, chain.base.kind))
+    return netfilter_body(layer.number, b"".join(parts))
+
+
+def delete_chain(layer: Layer3, name: str) -> bytes:
+    parts = string(kernel.NFTA_CHAIN_TABLE, TABLE) + string(kernel.NFTA_CHAIN_NAME, name)
+    return netfilter_body(layer.number, parts)
+
+
+def new_rule(layer: Layer3, chain: str, code: bytes) -> bytes:
+    parts = (
+        string(kernel.NFTA_RULE_TABLE, TABLE)
+        + string(kernel.NFTA_RULE_CHAIN, chain)
+        + nested(kernel.NFTA_RULE_EXPRESSIONS, code)
+    )
+    return netfilter_body(layer.number, parts)
+
+
+def delete_rules(layer: Layer3, chain: str | None) -> bytes:
+    """Every rule of a chain, or, without one, of the table."""
+    parts = string(kernel.NFTA_RULE_TABLE, TABLE)
+    if chain is not None:
+        parts += string(kernel.NFTA_RULE_CHAIN, chain)
+    return netfilter_body(layer.number, parts)
+
+
+_CONCATENATION_SHIFT = 6
+_ORDER_INVALID, _ORDER_HOST, _ORDER_NETWORK = 0, 1, 2  # nft's byte orders
+_UDATA_KEY_ORDER, _UDATA_DATA_ORDER, _UDATA_KEY_TYPEOF, _UDATA_DATA_TYPEOF = 0, 1, 3, 4
+
+
+def _type_number(key: tuple[Field, ...]) -> int:
+    total = 0
+    for item in key:
+        total = total << _CONCATENATION_SHIFT | item.type_number
+    return total
+
+
+def _held(layer: Layer3, holds: Holds) -> tuple[Field, ...]:
+    """A map's data, as fields that have the same types."""
+    both = (fields.destination(layer), fields.PORT)
+    return both if holds is Holds.ENDPOINT else both[:1]
+
+
+def new_set(layer: Layer3, spec: Set, identity: int) -> bytes:
+    """`identity` is the number by which later messages of the same batch may call the set."""
+    flags = spec.flags | (SetFlag.MAP if spec.is_map else SetFlag.NONE)
+    description = number(kernel.NFTA_SET_DESC_SIZE, spec.size)
+    if SetFlag.INTERVAL in spec.flags and len(spec.key) > 1:
+        flags |= SetFlag.CONCAT
+        lengths = (nested(kernel.NFTA_LIST_ELEM, number(kernel.NFTA_SET_FIELD_LEN, item.length)) for item in spec.key)
+        description += nested(kernel.NFTA_SET_DESC_CONCAT, *lengths)
+    parts = [
+        string(kernel.NFTA_SET_TABLE, TABLE),
+        string(kernel.NFTA_SET_NAME, spec.name),
+        number(kernel.NFTA_SET_FLAGS, flags),
+        number(kernel.NFTA_SET_KEY_TYPE, _type_number(spec.key)),
+        number(kernel.NFTA_SET_KEY_LEN, spec.key_length),
+        number(kernel.NFTA_SET_ID, identity),
+        nested(kernel.NFTA_SET_DESC, description),
+    ]
+    if spec.holds is Holds.VERDICT:
+        parts.append(number(kernel.NFTA_SET_DATA_TYPE, kernel.DATA_TYPE_VERDICT))
+        parts.append(number(kernel.NFTA_SET_DATA_LEN, 0))
+    elif spec.is_map:
+        held = _held(layer, spec.holds)
+        parts.append(number(kernel.NFTA_SET_DATA_TYPE, _type_number(held)))
+        parts.append(number(kernel.NFTA_SET_DATA_LEN, 4 * sum(f.words for f in held)))
+    if spec.timeout:
+        parts.append(long_number(kernel.NFTA_SET_TIMEOUT, spec.timeout * 1000))
+    parts.append(attribute(kernel.NFTA_SET_USERDATA, _set_user_data(layer, spec)))
+    return netfilter_body(layer.number, b"".join(parts))
+
+
+def _set_user_data(layer: Layer3, spec: Set) -> bytes:
+    """What nft itself would note beside the set, so that it can list it and read it back."""
+    single = spec.key[0].type_name if len(spec.key) == 1 else ""
+    order = {"": _ORDER_INVALID, "integer": _ORDER_HOST}.get(single, _ORDER_NETWORK)
+    data = user_data(_UDATA_KEY_ORDER, order)
+    if spec.is_map:
+        held_order = _ORDER_NETWORK if spec.holds is Holds.ADDRESS else _ORDER_INVALID
+        data += user_data(_UDATA_DATA_ORDER, held_order)
+    if len(spec.key) > 1 and any(f.type_name == "integer" for f in spec.key):
+        # "integer" alone says neither length nor byte order: only `typeof` can be read back.
+        data += user_data(_UDATA_KEY_TYPEOF, fields.described(spec.key))
+        data += user_data(_UDATA_DATA_TYPEOF, fields.described(_held(layer, spec.holds)))
+    return data
+
+
+def delete_set(layer: Layer3, name: str) -> bytes:
+    parts = string(kernel.NFTA_SET_TABLE, TABLE) + string(kernel.NFTA_SET_NAME, name)
+    return netfilter_body(layer.number, parts)
