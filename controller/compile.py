@@ -109,7 +109,8 @@ def _frontends(selected: Selected, view: NodeView) -> Iterable[Frontend]:
     local = _pool(selection.local, affinity, view.place)
     serving = frozenset[Endpoint]()
     if selected.protocol is Protocol.UDP:
-        serving = frozenset(c.endpoint for c in selected.candidates if c.serving)
+        # Ready but not serving: published although it is not ready (Service.spec.publishNotReadyAddresses).
+        serving = frozenset(c.endpoint for c in selected.candidates if c.serving or c.ready)
 
     def frontend(
         address: str, number: int, verdicts: tuple[Verdict, Verdict, Verdict], sources: tuple[str, ...] | None = None

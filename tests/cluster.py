@@ -87,7 +87,7 @@ def service(
         spec["type"] = "LoadBalancer" if ingress else "NodePort" if reached_by_node else "ClusterIP"
     return Service(
         Metadata(name=name, namespace="default", labels=labels, creation_timestamp=created),
-        ServiceSpec(cluster_ip=cluster_ip, ports=ports, **spec),
+        ServiceSpec(**{"cluster_ip": cluster_ip, "ports": ports, **spec}),
         ServiceStatus(LoadBalancerStatus(ingress)) if ingress else None,
     )
 
@@ -157,13 +157,14 @@ def view(
     pods_told: bool = True,
     masquerade_all: bool = False,
     node_port_addresses: Iterable[str] = ADDRESSES["n1"],
+    detect_local: DetectLocal | None = None,
 ) -> NodeView:
-    """This node, n1. `pods_told`: detect-local knows the cluster's networks."""
+    """This node, n1. Pods are told by the cluster's networks, unless `pods_told` or `detect_local` say otherwise."""
     return NodeView(
         place=place,
         addresses=ADDRESSES["n1"],
         node_port_addresses=frozenset(node_port_addresses),
-        detect_local=DetectLocal(CLUSTER_CIDRS) if pods_told else DetectLocal(),
+        detect_local=detect_local or DetectLocal(CLUSTER_CIDRS if pods_told else ()),
         masquerade_all=masquerade_all,
     )
 

@@ -7,6 +7,11 @@ import shutil
 import subprocess
 
 import pytest
+from hypothesis import settings
+
+# A slow machine is no reason to fail.
+settings.register_profile("svcplane", deadline=None, max_examples=60)
+settings.load_profile("svcplane")
 
 
 def _kernel_missing() -> str | None:

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterable
 
 import pytest
-from cluster import address, draining, endpoint, piece, stopped, unready
 
+from cluster import address, draining, endpoint, piece, stopped, unready
 from controller.endpoints import Candidate, endpoints_by_port
 from controller.objects import EndpointSlice, SliceEndpoint, SlicePort
 from dataplane.table import Endpoint, Family

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from cluster import HERE, NAMES, draining, endpoint, piece, stopped, unready
 
+from cluster import HERE, NAMES, draining, endpoint, piece, stopped, unready
 from controller.endpoints import Candidate, endpoints_by_port
 from controller.objects import SliceEndpoint
 from controller.selection import Place, Selection, Topology, select, topology_for, why_not

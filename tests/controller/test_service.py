@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from cluster import CLUSTER_IP, CLUSTER_IP6, SCTP, UDP, VIP, dual_stack, port, service
 
+from cluster import CLUSTER_IP, CLUSTER_IP6, SCTP, UDP, VIP, dual_stack, port, service
 from controller.objects import (
     ClientIPConfig,
     LoadBalancerIngress,
