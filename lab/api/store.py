@@ -10,10 +10,11 @@ One counter gives every change of every object its resourceVersion, so versions 
 from __future__ import annotations
 
 import bisect
+import ipaddress
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from lab.api import errors, patches
 from lab.api.admission import metadata
@@ -22,6 +23,7 @@ from lab.api.decoding import decoded
 from lab.api.errors import Object
 from lab.api.garbage import GarbageCollector
 from lab.api.history import Change, History, Stored
+from lab.api.patches.applied import applied
 from lab.api.registry import NAMESPACES, PODS, RESOURCES, SERVICE_CIDRS, Resource
 from lab.api.schema import copied
 from lab.api.selectors import FieldSelector, Selector
@@ -30,6 +32,9 @@ from lab.api.watching import Event, Filter, Watch
 SERVICE_NETWORKS = ("10.96.0.0/12", "fd00:10:96::/112")
 NODE_PORTS = range(30000, 32768)
 DEFAULT_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+
+Paths: TypeAlias = list[str]  #: of fields, as in ``spec.ports[0].portz``
 
 
 class Page:
@@ -79,6 +84,7 @@ class Store:
         around = Surroundings(self._all_of, node_ports, self._random)
         self._tables = {r: _Table(r.admission(around), history) for r in RESOURCES}
         self._garbage = GarbageCollector(self)
+        self._applied: dict[str, dict[str, Object]] = {}  # uid → field manager → what it applied last
         for name in DEFAULT_NAMESPACES:
             self.create(NAMESPACES, {"metadata": {"name": name}})
         self.create(SERVICE_CIDRS, {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": list(service_networks)}})
@@ -168,13 +174,16 @@ class Store:
 
     # --- writing ------------------------------------------------------------------------------------------------
 
-    def create(self, resource: Resource, obj: Object, *, dry_run: bool = False) -> Object:
+    # All of these copy what they are given; fields that the kind has not are refused or, if a list `unknown` is given,
+    # put there and left out. With `dry_run` everything is checked and answered, and nothing stored.
+
+    def create(self, resource: Resource, obj: Object, *, dry_run: bool = False, unknown: Paths | None = None) -> Object:
         """Store a new object, as the API server would: with defaults, allocated addresses and ports, uid, version.
 
         ApiError: 400 (not this kind), 403 (the namespace is going away), 404 (no such namespace), 409 (exists), 422.
         """
         table = self._tables[resource]
-        new = decoded(resource, obj)
+        new = decoded(resource, obj, unknown=unknown)
         self._require_namespace(resource, new)
         new["metadata"].pop("resourceVersion", None)
         metadata.prepare_new(resource, new, self._now(), self._random)
@@ -189,13 +198,19 @@ class Store:
         return self._write(resource, key, new, None, dry_run)
 
     def update(
-        self, resource: Resource, obj: Object, *, subresource: str | None = None, dry_run: bool = False
+        self,
+        resource: Resource,
+        obj: Object,
+        *,
+        subresource: str | None = None,
+        dry_run: bool = False,
+        unknown: Paths | None = None,
     ) -> Object:
         """Replace an object (`subresource` "status": only its status). Its resourceVersion, if given, must be the last.
 
         Nothing is written, and the version stays, if nothing differs. ApiError: 400, 404, 409 (not the last), 422.
         """
-        new = decoded(resource, obj)
+        new = decoded(resource, obj, unknown=unknown)
         given = new["metadata"]
         stored = self.stored(resource, given.get("namespace", "default"), given.get("name", ""))
         old = stored.object
@@ -220,16 +235,46 @@ class Store:
         *,
         subresource: str | None = None,
         dry_run: bool = False,
+        unknown: Paths | None = None,
     ) -> Object:
         """Change parts of an object (see `lab.api.patches` for the kinds). ApiError as `update`."""
         stored = self.stored(resource, namespace, name)
         new = patches.apply(kind, resource.shape, stored.object, patch)
-        patched = decoded(resource, new)
+        patched = decoded(resource, new, unknown=unknown)
         _same_object(resource, patched, stored.object)
         wanted = patched["metadata"].get("resourceVersion", "")
         if wanted not in ("", str(stored.version)):
             raise errors.modified(resource, name)
         return self._update(resource, stored, patched, subresource, dry_run)
+
+    def apply(
+        self,
+        resource: Resource,
+        config: Object,
+        *,
+        manager: str,
+        subresource: str | None = None,
+        dry_run: bool = False,
+        unknown: Paths | None = None,
+    ) -> Object:
+        """Create the object or merge this into it (see `lab.api.patches.applied`). ApiError as `create`, `update`."""
+        wanted = decoded(resource, config, unknown=unknown)
+        wanted["metadata"].pop("managedFields", None)
+        meta = wanted["metadata"]
+        stored = self.find(resource, _key(resource, meta.setdefault("namespace", "default"), meta.get("name", "")))
+        if not resource.namespaced:
+            del meta["namespace"]
+        if stored is None:
+            new = self.create(resource, wanted, dry_run=dry_run)
+        else:
+            last = self._applied.get(stored.object["metadata"]["uid"], {}).get(manager, {})
+            merged = decoded(resource, applied(resource.shape, stored.object, last, wanted))
+            if meta.get("resourceVersion", str(stored.version)) != str(stored.version):
+                raise errors.modified(resource, meta["name"])
+            new = self._update(resource, stored, merged, subresource, dry_run)
+        if not dry_run:
+            self._applied.setdefault(new["metadata"]["uid"], {})[manager] = wanted
+        return new
 
     def delete(
         self,
@@ -275,11 +320,21 @@ class Store:
         found = self._tables[resource].objects.get(stored.key)
         return found.object if found else stored.object
 
+    def compact(self) -> None:
+        """Forget all history, as etcd does now and then: watches and lists that would need it are answered 410."""
+        for table in self._tables.values():
+            table.history.forget()
+
     def settle(self, resource: Resource, key: str) -> None:
         """Remove an object that is to be deleted and that nothing keeps any more; anything else stays."""
         stored = self.find(resource, key)
         if stored and "deletionTimestamp" in stored.object["metadata"]:
             self._finish_deletion(resource, stored)
+
+    def first_cluster_ip(self) -> str:
+        """The first address of the first Service network: that of the Service ``kubernetes``."""
+        networks = self.get(SERVICE_CIDRS, "", "kubernetes")["spec"]["cidrs"]
+        return str(ipaddress.ip_network(networks[0])[1])
 
     # --- within -------------------------------------------------------------------------------------------------
 
@@ -387,6 +442,7 @@ class Store:
         del table.objects[stored.key]
         del table.keys[bisect.bisect_left(table.keys, stored.key)]
         table.admission.released(stored.object)
+        self._applied.pop(stored.object["metadata"]["uid"], None)
         self._tell(resource, Change("DELETED", gone, stored))
         return gone.object
 

@@ -68,9 +68,9 @@ def drop_what_the_type_has_not(spec: Object, old: Object) -> None:
         for port in spec.get("ports") or ():
             if port.get("nodePort") in before:
                 _drop(port, "nodePort")
-    if needs_health_check_node_port(old) and not needs_health_check_node_port(spec):
-        if _same(spec, old, "healthCheckNodePort"):
-            _drop(spec, "healthCheckNodePort")
+    loses_health_check = needs_health_check_node_port(old) and not needs_health_check_node_port(spec)
+    if loses_health_check and _same(spec, old, "healthCheckNodePort"):
+        _drop(spec, "healthCheckNodePort")
     if old.get("type") == "LoadBalancer" and spec.get("type") != "LoadBalancer":
         for field in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
             if _same(spec, old, field):

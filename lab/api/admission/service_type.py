@@ -9,7 +9,7 @@ HEADLESS = "None"
 
 def needs_cluster_ip(spec: Object) -> bool:
     """All but ExternalName, which is only a name in DNS. A headless Service counts: its cluster IP is "None"."""
-    return spec.get("type", "ClusterIP") != "ExternalName"
+    return bool(spec.get("type", "ClusterIP") != "ExternalName")
 
 
 def needs_node_ports(spec: Object) -> bool:

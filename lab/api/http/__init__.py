@@ -1,0 +1,1 @@
+"""The store over HTTP: addresses, media types, and one handler per verb."""
