@@ -108,11 +108,11 @@ class ReplicaSetController:
         return [pod for member in family for pod in self._active_pods(member)]
 
     def _failure(self, replica_set: Object, error: ApiError) -> Object:
-        before = condition(replica_set, "ReplicaFailure")
-        return {
+        """The condition that tells of the first failure: later ones differ only in the names they mention."""
+        return condition(replica_set, "ReplicaFailure") or {
             "type": "ReplicaFailure",
             "status": "True",
-            "lastTransitionTime": before["lastTransitionTime"] if before else text_of(self._clock()),
+            "lastTransitionTime": text_of(self._clock()),
             "reason": "FailedCreate",
             "message": str(error),
         }

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
@@ -122,7 +123,7 @@ class FakeKubelet:
         conditions = {c["type"]: c for c in status.get("conditions") or ()}
         if status.get("podIP") and conditions.get("Ready", {}).get("status") == ready:
             return
-        ip = status.get("podIP") or f"10.244.0.{next(self._numbers)}"
+        ip = status.get("podIP") or str(IPv4Address("10.244.0.0") + next(self._numbers))
         now = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
         conditions["Ready"] = {"type": "Ready", "status": ready, "lastTransitionTime": now}
         new = status | {
