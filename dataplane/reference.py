@@ -163,7 +163,7 @@ def decide(table: ForwardingTable, packet: Packet, state: State, choose: Choose)
     frontend = find_frontend(table, packet.destination, packet.protocol, state.host_addresses)
     if frontend is None:
         return _without_frontend(table, packet, steps)
-    steps.append(Step(Rule.FRONTEND, str(frontend.key), f"Yes, by {frontend.service}."))
+    steps.append(Step(Rule.FRONTEND, _where(frontend.key, packet), f"Yes, by {frontend.service}."))
     if frontend.sources is not None:
         allowed = contains(frontend.sources, packet.source.address)
         answer = "Yes, it is in an allowed range." if allowed else "No, it is in none of the allowed ranges."
@@ -184,7 +184,7 @@ def decide(table: ForwardingTable, packet: Packet, state: State, choose: Choose)
         )
     )
     backend, probability = _pick(verdict.pool, packet.source.address, state, choose, steps)
-    masquerade = _masquerade(verdict, backend, packet, steps)
+    masquerade = _masquerade(verdict, backend, packet, f"{frontend.service}, for {_WORDS[client]}", steps)
     affinity = verdict.pool.affinity
     return Decision(
         Outcome.FORWARD,
@@ -240,6 +240,12 @@ def classify(rule: DetectLocal, packet: Packet, host_addresses: frozenset[str]) 
     if source in host_addresses:
         return Client.NODE, f"{source} is an address of this host", "This node itself."
     return Client.OUTSIDE, f"{source} is no address of a pod or of this host", "Somebody outside."
+
+
+def _where(key: FrontendKey, packet: Packet) -> str:
+    if key.is_node_port:
+        return f"NodePort {key.port}/{key.protocol}, on this node's address {packet.destination.address}"
+    return str(key)
 
 
 def _continue(packet: Packet, known: Decision) -> Decision:
@@ -301,7 +307,7 @@ def _known_backend(pool: Pool, affinity: Affinity, client: str, state: State) ->
     return backend, Step(Rule.AFFINITY, looked_at, f"Yes: it stays with {backend}.")
 
 
-def _masquerade(verdict: Forward, backend: Backend, packet: Packet, steps: list[Step]) -> bool:
+def _masquerade(verdict: Forward, backend: Backend, packet: Packet, asked: str, steps: list[Step]) -> bool:
     source = packet.source.address
     hairpin = backend.local and backend.address == source
     if hairpin:
@@ -313,7 +319,7 @@ def _masquerade(verdict: Forward, backend: Backend, packet: Packet, steps: list[
         answer = "This node: the connection is masqueraded, so that answers come back through here."
     else:
         answer = f"The client itself, {source}: answers come back through here anyway."
-    steps.append(Step(Rule.MASQUERADE, "the verdict" if not hairpin else "the hairpin", answer))
+    steps.append(Step(Rule.MASQUERADE, asked, answer))
     return masquerade
 
 

@@ -14,12 +14,12 @@ from controller.access import Access
 from controller.agent import Agent, AgentOptions
 from controller.client import Client
 from controller.connect import connect
-from controller.node import MODES, PRIMARY, NodeOptions, check_options
 from controller.runner import Pace
 from dataplane.errors import InputError
 from dataplane.interface import Dataplane
 from dataplane.nftables import NftablesDataplane
-from svcplane.flags import add_boolean, duration, listen_address, words
+from svcplane.flags import duration, listen_address
+from svcplane.node_flags import add_node_flags, node_options
 
 _PROXY_MODES = ("nftables",)
 
@@ -30,22 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cluster.add_argument("--master", default="", help="URL of the API server, in place of the kubeconfig's")
     cluster.add_argument("--hostname-override", default="", help="this node's name (default: the host's name)")
 
-    pods = parser.add_argument_group("which clients are pods")
-    pods.add_argument("--detect-local-mode", default="ClusterCIDR", metavar="MODE", help=" | ".join(MODES))
-    pods.add_argument("--cluster-cidr", type=words, default=(), metavar="CIDR[,CIDR]", help="the pods' network")
-    pods.add_argument("--pod-bridge-interface", default="", metavar="NAME", help="the bridge that pods come in by")
-    pods.add_argument("--pod-interface-name-prefix", default="", metavar="PREFIX", help="how their interfaces begin")
+    add_node_flags(parser)
 
     rules = parser.add_argument_group("rules")
     rules.add_argument("--proxy-mode", default="nftables", metavar="MODE", help=" | ".join(_PROXY_MODES))
-    rules.add_argument(
-        "--nodeport-addresses",
-        type=words,
-        default=(PRIMARY,),
-        metavar="CIDR[,CIDR]|primary",
-        help="the addresses of this host that NodePorts answer on (default: primary)",
-    )
-    add_boolean(rules, "--masquerade-all", "masquerade all that is sent to cluster IPs")
     rules.add_argument("--masquerade-bit", type=int, default=14, metavar="BIT", help="of the packet mark (default: 14)")
     rules.add_argument("--bind-address", default="0.0.0.0", metavar="IP", help="overrides the primary node address")
 
@@ -90,19 +78,9 @@ def _options(args: argparse.Namespace) -> AgentOptions:
         raise InputError(f"--proxy-mode: {args.proxy_mode!r} is none of {', '.join(_PROXY_MODES)}")
     if not 0 <= args.masquerade_bit <= 31:
         raise InputError(f"--masquerade-bit: {args.masquerade_bit} is not between 0 and 31")
-    name = args.hostname_override.strip() or platform.node().strip()
-    node = NodeOptions(
-        name=name.lower(),
-        detect_local_mode=args.detect_local_mode or "ClusterCIDR",
-        cluster_cidrs=args.cluster_cidr,
-        bridge_interface=args.pod_bridge_interface,
-        interface_name_prefix=args.pod_interface_name_prefix,
-        node_port_addresses=args.nodeport_addresses or (PRIMARY,),
-        masquerade_all=args.masquerade_all,
-        bind_address=args.bind_address,
-    )
+    name = (args.hostname_override.strip() or platform.node().strip()).lower()
     pace = Pace(minimum=args.min_sync_period, retry_most=args.sync_period)
-    return AgentOptions(check_options(node), pace, args.healthz_bind_address)
+    return AgentOptions(node_options(args, name, args.bind_address), pace, args.healthz_bind_address)
 
 
 async def _run(options: AgentOptions, access: Access, dataplane: Dataplane) -> int:

@@ -1,0 +1,183 @@
+"""A cluster on paper: what manifests would become, without a network, a process or root.
+
+The store, the scheduler and the controllers are those of the lab. Only the kubelet is imagined: every pod that is
+bound to a node runs at once, with an address of that node, and is ready unless it was named as not ready. The same
+manifests and the same seed always give the same cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from dataplane.errors import InputError
+from lab.api.errors import ApiError, Object
+from lab.api.registry import ENDPOINT_SLICES, NAMESPACES, NODES, PODS, RESOURCES, SERVICE_CIDRS, SERVICES, Resource
+from lab.api.store import Store
+from lab.controllers import all_controllers
+from lab.controllers.collection import Change
+from lab.controllers.objects import Key, is_going, key_of
+from lab.controllers.runner import Controller, Runner
+from lab.controllers.view import View
+from lab.kubelet.addresses import AddressPool
+from lab.kubelet.status import Server, pod_status
+from lab.manifests import Manifest
+from lab.network.topology import cluster_topology
+
+#: No clock runs on paper. Everything happened at this moment.
+_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class PaperCluster:
+    """The objects that the manifests lead to. Where they bring no Node, there are `nodes` of them: n1, n2, ...
+
+    `not_ready` names pods (``NAME`` or ``NAMESPACE/NAME``) whose readiness probe fails. Raises InputError for
+    manifests that an API server would refuse.
+    """
+
+    def __init__(
+        self, manifests: Sequence[Manifest], *, nodes: int = 2, seed: int = 0, not_ready: Iterable[str] = ()
+    ) -> None:
+        self._store = Store(seed=seed, clock=lambda: _MOMENT)
+        if not any(m.object["kind"] == "Node" for m in manifests):
+            for node in paper_nodes(nodes):
+                self._store.create(NODES, node)
+                self._store.update(NODES, node, subresource="status")
+        for manifest in sorted(manifests, key=lambda m: m.object["kind"] not in ("Namespace", "Node")):
+            self._add(manifest)
+        refused = _PodNames(not_ready)
+
+        def controllers(store: Store, view: View) -> Sequence[Controller]:
+            return (*all_controllers(store, view, lambda: _MOMENT), _PaperKubelet(store, view, refused))
+
+        Runner(self._store, controllers).settle()
+        refused.check()
+
+    def services(self) -> list[Object]:
+        return self._store.list(SERVICES)[0]
+
+    def endpoint_slices(self) -> list[Object]:
+        return self._store.list(ENDPOINT_SLICES)[0]
+
+    def nodes(self) -> list[Object]:
+        return self._store.list(NODES)[0]
+
+    def pods(self) -> list[Object]:
+        return self._store.list(PODS)[0]
+
+    def service_cidrs(self) -> list[Object]:
+        return self._store.list(SERVICE_CIDRS)[0]
+
+    def _add(self, manifest: Manifest) -> None:
+        resource = _resource_of(manifest)
+        try:
+            if resource.namespaced:
+                self._require_namespace(manifest.object["metadata"].get("namespace", "default"))
+            stored = self._store.create(resource, manifest.object)
+            if resource.has_status and manifest.object.get("status"):
+                # In a cluster somebody else says how things are; on paper only the manifest can.
+                told: dict[str, Any] = {**stored, "status": manifest.object["status"]}
+                self._store.update(resource, told, subresource="status")
+        except ApiError as error:
+            raise InputError(f"{manifest.where}: {error}") from error
+
+    def _require_namespace(self, name: str) -> None:
+        try:
+            self._store.get(NAMESPACES, "", name)
+        except ApiError:
+            self._store.create(NAMESPACES, {"metadata": {"name": name}})
+
+
+def paper_nodes(count: int) -> list[Object]:
+    """Node objects as the lab has them: n1 in zone za, n2 in zb, ..., each with pod CIDRs of its own."""
+    hosts = [host for host in cluster_topology(count).hosts if host.pod_cidrs]
+    return [
+        {
+            "metadata": {
+                "name": host.name,
+                "labels": {
+                    "kubernetes.io/hostname": host.name,
+                    "topology.kubernetes.io/zone": f"z{chr(ord('a') + index)}",
+                },
+            },
+            "spec": {"podCIDR": host.pod_cidrs[0], "podCIDRs": list(host.pod_cidrs)},
+            "status": {
+                "addresses": [{"type": "InternalIP", "address": address} for address in host.addresses],
+                "conditions": [{"type": "Ready", "status": "True"}],
+            },
+        }
+        for index, host in enumerate(hosts)
+    ]
+
+
+def _resource_of(manifest: Manifest) -> Resource:
+    version, kind = manifest.object["apiVersion"], manifest.object["kind"]
+    for resource in RESOURCES:
+        if (resource.api_version, resource.kind) == (version, kind):
+            return resource
+    known = ", ".join(sorted({r.kind for r in RESOURCES}))
+    raise InputError(f"{manifest.where}: no kind {kind} in {version} here (expected one of {known})")
+
+
+class _PodNames:
+    """Names that a person gave for pods, and which of them were met."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._unmet = set(names)
+        self._names = frozenset(self._unmet)
+
+    def __contains__(self, key: Key) -> bool:
+        spellings = {key.name, f"{key.namespace}/{key.name}"}
+        self._unmet -= spellings
+        return bool(self._names & spellings)
+
+    def check(self) -> None:
+        if self._unmet:
+            raise InputError(f"--not-ready: there is no pod {' or '.join(sorted(self._unmet))}")
+
+
+class _PaperKubelet:
+    """The kubelets of all nodes: what they would write into a pod's status."""
+
+    name = "kubelet"
+
+    def __init__(self, store: Store, view: View, not_ready: _PodNames) -> None:
+        self._store = store
+        self._view = view
+        self._not_ready = not_ready
+        self._pools: dict[str, AddressPool] = {}
+
+    def concerned(self, change: Change) -> Iterable[Key]:
+        if change.resource is PODS and change.new is not None:
+            yield key_of(change.new)
+
+    def reconcile(self, key: Key) -> None:
+        pod = self._view.pods.get(key)
+        if pod is None or is_going(pod) or pod.get("status", {}).get("podIP") or not pod["spec"].get("nodeName"):
+            return
+        node = self._view.nodes_by_name().get(pod["spec"]["nodeName"])
+        if node is None:
+            return
+        host_addresses = [a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP"]
+        addresses = host_addresses if pod["spec"].get("hostNetwork") else self._take_addresses(node)
+        ready = key not in self._not_ready
+        containers = {container["name"]: ready for container in pod["spec"]["containers"]}
+        status = pod_status(
+            pod,
+            Server(started=_MOMENT),
+            ready=containers,
+            started=dict.fromkeys(containers, True),
+            addresses=addresses,
+            host_addresses=host_addresses,
+            since=_MOMENT,
+            now=_MOMENT,
+        )
+        self._store.update(PODS, {**pod, "status": status}, subresource="status")
+
+    def _take_addresses(self, node: Object) -> Sequence[str]:
+        name = node["metadata"]["name"]
+        if name not in self._pools:
+            spec = node["spec"]
+            self._pools[name] = AddressPool(spec.get("podCIDRs") or [spec["podCIDR"]])
+        return self._pools[name].take()
