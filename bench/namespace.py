@@ -1,6 +1,7 @@
-"""Run one measurement in a process and a network namespace of its own.
+"""Run one measurement in processes and a network namespace of its own.
 
-Both end together: no rule outlives its measurement, and the process's memory is that of nothing else.
+Everything ends with it: no rule, interface or process outlives its measurement, and the memory measured is that of
+nothing else.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ class MeasurementFailedError(Exception):
 
 def measure(module: str, *arguments: object) -> dict[str, Any]:
     """Run ``python -m MODULE ARGUMENTS`` and return the JSON object that it prints last."""
-    command = ["unshare", "--net", sys.executable, "-m", module, *map(str, arguments)]
+    isolated = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    command = [*isolated, sys.executable, "-m", module, *map(str, arguments)]
     run = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if run.returncode != 0:
-        raise MeasurementFailedError(f"{' '.join(command)}: {run.stderr[-2000:]}")
+        raise MeasurementFailedError(f"{' '.join(command)}: {run.stderr[-4000:]}")
     figures: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
     return figures

@@ -87,6 +87,21 @@ def endpoint_slice(number: int, not_ready: int | None = None, version: int = 1) 
     }
 
 
+def endpoints(number: int) -> Json:
+    """What proxies older than EndpointSlices read in their place."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {"name": f"service-{number}", "namespace": "default"},
+        "subsets": [
+            {
+                "addresses": [{"ip": endpoint_address(number, each)} for each in range(ENDPOINTS)],
+                "ports": [{"name": n, "protocol": "TCP", "port": t} for n, _, t in PORTS],
+            }
+        ],
+    }
+
+
 def node() -> Json:
     """The node's own object."""
     return {
