@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from certificates import Authority, new_authority
 from controller.access import Access
@@ -238,6 +241,28 @@ def test_a_line_of_a_megabyte_is_one_event() -> None:
         assert len((event.object.metadata.annotations or {})["note"]) == 1 << 20
 
     asyncio.run(story())
+
+
+def test_the_kernel_checks_that_the_other_end_of_a_watch_is_still_there() -> None:
+    async def story() -> None:
+        api = ScriptedApi()
+        async with serving(api.handle) as url, Client(Access(url)) as client, client.watch(SERVICES, 100, 300):
+            (idle,) = [
+                connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+                for connection in own_connections(URL(url).port)
+                if connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            ]
+            assert idle <= 30
+
+    asyncio.run(story())
+
+
+def own_connections(port: int | None) -> Iterator[socket.socket]:
+    """This process's TCP connections to a port of 127.0.0.1."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as connection:
+            if connection.getpeername()[:2] == ("127.0.0.1", port):
+                yield connection
 
 
 @given(st.lists(st.binary(max_size=5).map(lambda data: data.replace(b"\n", b"")), max_size=6), st.data())
