@@ -138,16 +138,18 @@ class FakeKubelet:
 class Cluster:
     """Everything at once; `settle` lets it do all there is to do."""
 
-    def __init__(self, make: Make) -> None:
-        self.time = datetime(2026, 1, 1, tzinfo=UTC)
-        self.store = Store(seed=1, clock=lambda: self.time)
-        self.kubelet = FakeKubelet(self.store, lambda: self.time)
-        self.runner = Runner(
-            self.store, partial(all_controllers, clock=lambda: self.time), lambda: self.time.timestamp()
-        )
+    def __init__(self, make: Make, time: datetime | None = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        """`time` stands still until `pass_time`; None is the real one."""
+        self.time = time
+        self.store = Store(seed=1, clock=self.now)
+        self.kubelet = FakeKubelet(self.store, self.now)
+        self.runner = Runner(self.store, partial(all_controllers, clock=self.now), lambda: self.now().timestamp())
         self.make = make
         for name, zone in (("n1", "za"), ("n2", "zb")):
             self.add_node(make.node(name, zone))
+
+    def now(self) -> datetime:
+        return self.time or datetime.now(UTC)
 
     def add_node(self, node: Object) -> None:
         created = self.store.create(NODES, {"apiVersion": "v1", "kind": "Node"} | node)
