@@ -62,6 +62,8 @@ static void test_extreme_values(void)
 	const size_t count = sizeof(words) / sizeof(words[0]);
 
 	expect("checksum_fold of everything", 0, checksum_fold(UINT64_MAX), 0xffff);
+	/* Each fold of this one carries again: it takes them all. */
+	expect("checksum_fold of carries", 0, checksum_fold(0x00010000ffffffff), 1);
 	for (size_t i = 0; i < count; i++) {
 		for (size_t j = 0; j < count; j++) {
 			/* The rest of the packet is one word: 1. */
