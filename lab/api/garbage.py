@@ -2,6 +2,8 @@
 
 The real cluster has controllers for this that follow some time later. Here it happens in the same step, so that after
 a deletion returns its consequences can be seen: dependents are gone, or on their way out (Pods that a node must stop).
+Only emptying a namespace may be put off (`Store.defer`): a manifest that begins with its namespace could not be deleted
+with `kubectl delete -f` otherwise.
 
 Foreground: the owner stays, with a finalizer, until the dependents that block it are gone. Orphan: dependents lose
 their reference and stay. Background: the owner goes first.
@@ -78,9 +80,7 @@ class GarbageCollector:
     def _after_mark(self, resource: Resource, stored: Stored) -> None:
         meta = stored.object["metadata"]
         if resource is NAMESPACES:
-            for where in self._content(meta["name"]):
-                self._delete(where, "Background")
-            self._check_namespace(meta["name"])
+            self._store.defer(lambda: self._empty(meta["name"]))
         elif FOREGROUND in meta.get("finalizers", ()):
             for where in sorted(self._dependents.get(meta["uid"], ()), key=_order):
                 self._delete(where, "Foreground")
@@ -110,6 +110,11 @@ class GarbageCollector:
             if obj and any(r["uid"] == uid and r.get("blockOwnerDeletion") for r in obj["metadata"]["ownerReferences"]):
                 return
         self._drop_finalizer(owner, FOREGROUND)
+
+    def _empty(self, namespace: str) -> None:
+        for where in self._content(namespace):
+            self._delete(where, "Background")
+        self._check_namespace(namespace)
 
     def _check_namespace(self, name: str) -> None:
         namespace = self._object((NAMESPACES, name))

@@ -28,7 +28,7 @@ from lab.api.http.routing import target_of
 from lab.api.http.views import View
 from lab.api.http.watch_stream import WatchStream
 from lab.api.openapi.documents import OpenApi
-from lab.api.registry import ENDPOINT_SLICES, ENDPOINTS, SERVICES
+from lab.api.publishing import publish
 from lab.api.store import Store
 
 VERSION = {
@@ -44,6 +44,9 @@ VERSION = {
 }
 _BODY_LIMIT = 3 * 1024 * 1024  # bytes, as the real server
 _HEALTH = ("/healthz", "/livez", "/readyz")
+_NAMESPACE_DELAY = 1.0  # seconds between the deletion of a namespace and that of its content
+_PUBLISH_SECONDS = 10.0
+_CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 _log = logging.getLogger(__name__)
@@ -75,11 +78,15 @@ class ApiServer:
         self._handlers = Handlers(store, logs)
         self._openapi = OpenApi()
         self._runner: web.AppRunner | None = None
+        self._publishing: asyncio.Future[None] | None = None
 
     async def start(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None = None) -> None:
         """Serve on these sockets (bound; listening or not), with TLS if a context is given."""
+        loop = asyncio.get_running_loop()
+        self._store.defer = lambda work: loop.call_later(_NAMESPACE_DELAY, work)
         if self._address:
             publish(self._store, self._address, self._port)
+            self._publishing = asyncio.ensure_future(self._keep_published())
         app = web.Application(client_max_size=_BODY_LIMIT)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
@@ -90,9 +97,17 @@ class ApiServer:
     async def stop(self) -> None:
         """End all watches and close the sockets."""
         self.faults.drop_watches()
+        if self._publishing:
+            self._publishing.cancel()
         if self._runner:
             await self._runner.cleanup()
             self._runner = None
+
+    async def _keep_published(self) -> None:
+        """Whoever deletes ``default/kubernetes`` gets it back, as from the real server."""
+        while True:
+            await asyncio.sleep(_PUBLISH_SECONDS)
+            publish(self._store, self._address, self._port)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -138,6 +153,9 @@ class ApiServer:
             return discovery.core_versions(f"{self._address}:{self._port}")
         if path == "/apis":
             return discovery.group_list()
+        if path == _CRDS:  # kubectl looks here for kinds that it does not know: there are none
+            kind = {"kind": "CustomResourceDefinitionList", "apiVersion": "apiextensions.k8s.io/v1"}
+            return kind | {"metadata": {"resourceVersion": str(self._store.version)}, "items": []}
         match path.split("/")[1:]:
             case ["api", version]:
                 return discovery.resource_list("", version)
@@ -220,43 +238,3 @@ def _response(answer: Answer) -> web.Response:
 
 def _refusal(why: ApiError) -> web.Response:
     return _response(Answer(msgspec.json.encode(why.status) + b"\n", why.code))
-
-
-def publish(store: Store, address: str, port: int) -> None:
-    """Make the Service ``default/kubernetes`` on the first cluster IP, with this server as its endpoint."""
-    labels = {"component": "apiserver", "provider": "kubernetes"}
-    if store.find(SERVICES, "default/kubernetes"):
-        return
-    ports = [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]
-    store.create(
-        SERVICES,
-        {
-            "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
-            "spec": {"clusterIP": store.first_cluster_ip(), "ports": ports},
-        },
-    )
-    served = [{"name": "https", "port": port, "protocol": "TCP"}]
-    store.create(
-        ENDPOINTS,
-        {
-            "metadata": {
-                "name": "kubernetes",
-                "namespace": "default",
-                "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
-            },
-            "subsets": [{"addresses": [{"ip": address}], "ports": served}],
-        },
-    )
-    store.create(
-        ENDPOINT_SLICES,
-        {
-            "metadata": {
-                "name": "kubernetes",
-                "namespace": "default",
-                "labels": {"kubernetes.io/service-name": "kubernetes"},
-            },
-            "addressType": "IPv6" if ":" in address else "IPv4",
-            "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
-            "ports": served,
-        },
-    )

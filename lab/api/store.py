@@ -84,6 +84,8 @@ class Store:
         around = Surroundings(self._all_of, node_ports, self._random)
         self._tables = {r: _Table(r.admission(around), history) for r in RESOURCES}
         self._garbage = GarbageCollector(self)
+        #: runs what may happen a little later than the request that caused it; at once unless somebody sets it
+        self.defer: Callable[[Callable[[], None]], object] = _at_once
         self._applied: dict[str, dict[str, Object]] = {}  # uid → field manager → what it applied last
         for name in DEFAULT_NAMESPACES:
             self.create(NAMESPACES, {"metadata": {"name": name}})
@@ -449,6 +451,10 @@ class Store:
     def _tell(self, resource: Resource, change: Change) -> None:
         self._tables[resource].history.append(change)
         self._garbage.follow(resource, change)
+
+
+def _at_once(work: Callable[[], None]) -> None:
+    work()
 
 
 def _key(resource: Resource, namespace: str, name: str) -> str:

@@ -17,7 +17,8 @@ from lab.api.openapi.protobuf import document as as_protobuf
 from lab.api.openapi.schemas import definitions, kind_of
 from lab.api.registry import RESOURCES, Resource
 
-PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_PROTOBUF_ASKED = (PROTOBUF, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")  # "@" is not for answers
 _PARAMETERS = ("dryRun", "fieldManager", "fieldValidation", "force")
 _INFO = {"title": "Kubernetes", "version": "v1.36.2"}
 
@@ -28,7 +29,7 @@ class OpenApi:
     def answer(self, path: str, accept: str) -> Answer:
         """The document at this path. ApiError 404 if there is none."""
         if path == "/openapi/v2":
-            if PROTOBUF in accept:
+            if any(media_type in accept for media_type in _PROTOBUF_ASKED):
                 return Answer(self._v2_protobuf, media_type=PROTOBUF)
             return Answer(msgspec.json.encode(self._v2))
         if path == "/openapi/v3":
