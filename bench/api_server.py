@@ -13,8 +13,8 @@ import sys
 
 from bench import canary, workload
 from bench.workload import Json
-from lab.api.http.server import ApiServer
 from lab.api.registry import ENDPOINT_SLICES, ENDPOINTS, NODES, SERVICES
+from lab.api.server import ApiServer
 from lab.api.store import Store
 
 

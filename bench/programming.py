@@ -24,7 +24,7 @@ from controller.cluster import Cluster
 from controller.compiler import Compiler
 from controller.node import NodeOptions, node_view
 from controller.objects import EndpointSlice, Node, Object, Service
-from controller.wire import Changed, Decoder
+from controller.api.wire import Changed, Decoder
 from dataplane.nftables import NftablesDataplane
 
 T = TypeVar("T", bound=Object)

@@ -20,15 +20,15 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from controller.client import Client
+from controller.api.client import Client
+from controller.api.reflector import Reflector
+from controller.api.resources import ENDPOINT_SLICES, SERVICE_CIDRS, SERVICES, own_node
 from controller.cluster import Cluster
 from controller.compile import NodeView
 from controller.compiler import Compiler, Conflict, ServiceKey
 from controller.health import Health, health_application
 from controller.interfaces import watch_interface_addresses
 from controller.node import NodeOptions, node_view
-from controller.reflector import Reflector
-from controller.resources import ENDPOINT_SLICES, SERVICE_CIDRS, SERVICES, own_node
 from controller.runner import Pace, Runner
 from dataplane.errors import InputError
 from dataplane.interface import Dataplane

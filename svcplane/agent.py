@@ -10,10 +10,10 @@ import platform
 import signal
 import sys
 
-from controller.access import Access
 from controller.agent import Agent, AgentOptions
-from controller.client import Client
-from controller.connect import connect
+from controller.api.access import Access
+from controller.api.client import Client
+from controller.api.connect import connect
 from controller.runner import Pace
 from dataplane.errors import InputError
 from dataplane.interface import Dataplane

@@ -28,6 +28,7 @@ from lab.cluster import nodes
 from lab.cluster.agent import Agent, AgentCommand
 from lab.cluster.kubeconfig import kubeconfig
 from lab.cluster.options import NO_PROXY, LabOptions
+from lab.cluster.report import Report
 from lab.cluster.state import LabState, StateDirectory
 from lab.controllers import run_controllers
 from lab.kubelet import Kubelet
@@ -42,14 +43,6 @@ log = logging.getLogger(__name__)
 API_PORT = 6443
 _HOPELESS = 3  #: an agent that has ended so often without ever being ready will not be
 READY_SECONDS = 60.0  #: how long the agents may take until all of them are ready
-
-
-class Report(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the supervisor tells whoever started it."""
-
-    step: str = ""  #: what it does now
-    ready: bool = False  #: the lab is up; nothing follows
-    error: str = ""  #: the lab could not be started; nothing follows
 
 
 class StartError(Exception):

@@ -17,8 +17,8 @@ import lab
 from dataplane.errors import InputError
 from lab.cluster.down import remove_leftovers
 from lab.cluster.options import LabOptions
+from lab.cluster.report import Report
 from lab.cluster.state import ROOT, LabState, StateDirectory
-from lab.cluster.supervisor import Report
 
 _END_SECONDS = 15.0
 

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from certificates import Authority, new_authority
-from controller.access import Access
-from controller.client import Client
-from controller.credential import Credential, FixedSource
-from controller.errors import (
+from controller.api.access import Access
+from controller.api.client import Client
+from controller.api.credential import Credential, FixedSource
+from controller.api.errors import (
     ApiServerError,
     ExpiredError,
     GarbageError,
@@ -31,9 +31,9 @@ from controller.errors import (
     UnreachableError,
     UntrustedError,
 )
+from controller.api.resources import ENDPOINT_SLICES, SERVICES, Resource, own_node
+from controller.api.wire import Bookmark, Changed, Decoder, Event, Page, Unreadable, lines
 from controller.objects import EndpointSlice, Node, Service
-from controller.resources import ENDPOINT_SLICES, SERVICES, Resource, own_node
-from controller.wire import Bookmark, Changed, Decoder, Event, Page, Unreadable, lines
 from scripted_api import PATH, ScriptedApi, service, serving, status
 
 

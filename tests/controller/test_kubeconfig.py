@@ -15,12 +15,12 @@ import pytest
 import yaml
 
 from certificates import Authority
-from controller.access import Access, Ticket
-from controller.client import Client
-from controller.connect import connect
-from controller.errors import CredentialError
-from controller.kubeconfig import default_files, load
-from controller.resources import SERVICES
+from controller.api.access import Access, Ticket
+from controller.api.client import Client
+from controller.api.connect import connect
+from controller.api.errors import CredentialError
+from controller.api.kubeconfig import default_files, load
+from controller.api.resources import SERVICES
 from dataplane.errors import InputError
 from scripted_api import ScriptedApi, serving
 
@@ -392,7 +392,7 @@ def test_a_token_that_was_rotated_is_used_within_a_minute(
     async def story() -> None:
         access = connect(environment=POD, service_account=service_account)
         now = [1000.0]
-        monkeypatch.setattr("controller.access.time", SimpleNamespace(monotonic=lambda: now[0]))
+        monkeypatch.setattr("controller.api.access.time", SimpleNamespace(monotonic=lambda: now[0]))
         assert (await access.ticket()).credential.token == "first"
         (service_account / "token").write_text("second")
         now[0] += 59

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from controller.access import Access
-from controller.backoff import Backoff
-from controller.client import Client
-from controller.errors import ApiServerError, GarbageError, RefusedError, UnreachableError
+from controller.api.access import Access
+from controller.api.backoff import Backoff
+from controller.api.client import Client
+from controller.api.errors import ApiServerError, GarbageError, RefusedError, UnreachableError
+from controller.api.reflector import Reflector
+from controller.api.resources import Resource
+from controller.api.wire import ObjectKey
 from controller.objects import Service
-from controller.reflector import Reflector
-from controller.resources import Resource
-from controller.wire import ObjectKey
 from scripted_api import PATH, ScriptedApi, serving
 
 SERVICES = Resource(PATH, Service)

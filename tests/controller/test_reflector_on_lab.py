@@ -11,12 +11,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.access import Access
-from controller.client import Client
+from controller.api.access import Access
+from controller.api.client import Client
+from controller.api.reflector import Reflector
+from controller.api.resources import ENDPOINT_SLICES, SERVICE_CIDRS, SERVICES, own_node
+from controller.api.wire import ObjectKey
 from controller.objects import LABEL_PROXY_NAME, Service
-from controller.reflector import Reflector
-from controller.resources import ENDPOINT_SLICES, SERVICE_CIDRS, SERVICES, own_node
-from controller.wire import ObjectKey
 from lab.api import registry
 from lab.api.server import ApiServer
 from lab.api.store import Store

@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from controller.access import Access
-from controller.credential import FixedSource, read
-from controller.errors import CredentialError
-from controller.kubeconfig import check_url, default_files, load
-from controller.tls import client_context
+from controller.api.access import Access
+from controller.api.credential import FixedSource, read
+from controller.api.errors import CredentialError
+from controller.api.kubeconfig import check_url, default_files, load
+from controller.api.tls import client_context
 from dataplane.errors import InputError
 
 #: Where every pod finds its ServiceAccount.

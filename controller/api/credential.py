@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from controller.errors import CredentialError
+from controller.api.errors import CredentialError
 
 #: Either the content itself, or the file that holds it. Files are read again now and then: they are rotated.
 Source: TypeAlias = bytes | Path

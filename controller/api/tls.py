@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 
-from controller.errors import CredentialError
+from controller.api.errors import CredentialError
 
 
 def client_context(

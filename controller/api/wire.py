@@ -12,9 +12,9 @@ from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from controller.errors import GarbageError, RefusedError, refused
+from controller.api.errors import GarbageError, RefusedError, refused
+from controller.api.sharing import Sharing
 from controller.objects import Object
-from controller.sharing import Sharing
 
 T = TypeVar("T", bound=Object)
 

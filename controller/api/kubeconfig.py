@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from controller.access import Access
-from controller.credential import CredentialSource, FixedSource, Source, read
-from controller.exec_plugin import API_VERSIONS, ExecPlugin
-from controller.kubeconfig_file import Chosen, Cluster, Exec, Merged, Place
-from controller.tls import client_context
+from controller.api.access import Access
+from controller.api.credential import CredentialSource, FixedSource, Source, read
+from controller.api.exec_plugin import API_VERSIONS, ExecPlugin
+from controller.api.kubeconfig_file import Chosen, Cluster, Exec, Merged, Place
+from controller.api.tls import client_context
 from dataplane.errors import InputError
 
 _EXEC_EXTENSION = "client.authentication.k8s.io/exec"

@@ -20,12 +20,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Generic, NoReturn, Protocol, TypeVar
 
-from controller.backoff import Backoff
-from controller.client import PAGE_SIZE, Client
-from controller.errors import ApiServerError, ExpiredError, GarbageError, NotFoundError, RefusedError
+from controller.api.backoff import Backoff
+from controller.api.client import PAGE_SIZE, Client
+from controller.api.errors import ApiServerError, ExpiredError, GarbageError, NotFoundError, RefusedError
+from controller.api.resources import Resource
+from controller.api.wire import Bookmark, Changed, Event, ObjectKey, Unreadable
 from controller.objects import Object
-from controller.resources import Resource
-from controller.wire import Bookmark, Changed, Event, ObjectKey, Unreadable
 
 _log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import msgspec
 
-from controller.credential import Credential
-from controller.errors import CredentialError
+from controller.api.credential import Credential
+from controller.api.errors import CredentialError
 
 API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 

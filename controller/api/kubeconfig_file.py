@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
-from controller.credential import Source
-from controller.errors import CredentialError
+from controller.api.credential import Source
+from controller.api.errors import CredentialError
 from dataplane.errors import InputError
 
 

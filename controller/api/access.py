@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from controller.credential import REREAD_SECONDS, Credential, CredentialSource, FixedSource, Source, read
-from controller.errors import CredentialError
-from controller.tls import client_context
+from controller.api.credential import REREAD_SECONDS, Credential, CredentialSource, FixedSource, Source, read
+from controller.api.errors import CredentialError
+from controller.api.tls import client_context
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Access:
         proxy: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """`server` and `proxy` are URLs; see `controller.tls.client_context` for `authority` and `insecure`.
+        """`server` and `proxy` are URLs; see `controller.api.tls.client_context` for `authority` and `insecure`.
 
         `headers` are sent with every request.
         """

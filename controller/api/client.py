@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 import aiohttp
 import msgspec
 
-from controller.access import Access
-from controller.errors import GarbageError, RefusedError, UnreachableError, UntrustedError
+from controller.api.access import Access
+from controller.api.errors import GarbageError, RefusedError, UnreachableError, UntrustedError
+from controller.api.resources import Resource
+from controller.api.wire import Decoder, Event, Page, lines, status_error
 from controller.objects import Object
-from controller.resources import Resource
-from controller.wire import Decoder, Event, Page, lines, status_error
 from dataplane.version import VERSION
 
 T = TypeVar("T", bound=Object)
