@@ -54,10 +54,11 @@ def prepare_network() -> None:
     """In this (empty) namespace: the node's address, the endpoints' addresses, and a route for all others."""
     for command in (
         "link set lo up",
-        "link add node type dummy",
+        "link add node type veth peer name away",
+        "link set away up",
         f"address add {NODE_ADDRESS}/24 dev node",
         *(f"address add {address}/32 dev node" for address in ENDPOINTS),
-        "link set node up",
+        "link set node arp off up",
         "route add default dev node",
     ):
         subprocess.run(["ip", *command.split()], check=True)

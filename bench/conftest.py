@@ -20,6 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--without-contenders", action="store_true", help="measure svcplane only")
     group.addoption("--kube-proxy", metavar="PATH", help="measure this kube-proxy beside svcplane")
     group.addoption("--kube-proxy-mode", default="nftables", help="its --proxy-mode (default: %(default)s)")
+    group.addoption("--kube-proxy-flags", metavar="FLAGS", default="", help="more flags for it, in one argument")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -20,11 +20,11 @@ from typing import TypeVar
 # The agent imports it, so it counts in the memory, though nothing here uses it.
 import controller.agent  # noqa: F401
 from bench import workload
+from controller.api.wire import Changed, Decoder
 from controller.cluster import Cluster
 from controller.compiler import Compiler
 from controller.node import NodeOptions, node_view
 from controller.objects import EndpointSlice, Node, Object, Service
-from controller.api.wire import Changed, Decoder
 from dataplane.nftables import NftablesDataplane
 
 T = TypeVar("T", bound=Object)

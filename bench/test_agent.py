@@ -5,8 +5,7 @@ Timed by packets alone, so that svcplane and kube-proxy are measured alike.
 
 from __future__ import annotations
 
-import re
-import subprocess
+import shlex
 import sys
 from pathlib import Path
 
@@ -40,21 +39,19 @@ def test_how_long_until_packets_follow_kube_proxy(
     if path is None:
         pytest.skip("no --kube-proxy PATH given")
     mode: str = request.config.getoption("--kube-proxy-mode")
-    minor = _minor_version(path)
-    flags = [
+    more: str = request.config.getoption("--kube-proxy-flags")
+    flags = (
         *_COMMON,
         f"--proxy-mode={mode}",
         # A namespace may not change these; 0 leaves them alone.
         "--conntrack-max-per-core=0",
         "--conntrack-tcp-timeout-established=0s",
         "--conntrack-tcp-timeout-close-wait=0s",
-    ]
-    options = []
-    if minor < 21:  # discovery.k8s.io/v1 came with 1.21
-        flags.append("--feature-gates=EndpointSliceProxying=false")
-        options.append("--endpoints")
+        *shlex.split(more),
+    )
+    options = ["--endpoints"] if "EndpointSliceProxying=false" in more else []
     measured = measure("bench.end_to_end", services, *options, "--", path, *flags)
-    figures += _figures(f"kube-proxy 1.{minor} {mode}", services, measured)
+    figures += _figures(f"kube-proxy, {mode}", services, measured)
 
 
 def _figures(subject: str, services: int, measured: dict[str, float]) -> list[Figure]:
@@ -63,13 +60,3 @@ def _figures(subject: str, services: int, measured: dict[str, float]) -> list[Fi
         Figure(subject, services, CHANGE, measured["change_median_ms"], "ms"),
         Figure(subject, services, MEMORY, measured["resident_mb"], "MB"),
     ]
-
-
-def _minor_version(path: str) -> int:
-    told = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"v1\.(\d+)\.", told)
-    if found is None:
-        raise pytest.UsageError(
-            f"--kube-proxy: {path} --version says {told.strip()!r}, expected Kubernetes v1.MINOR.PATCH"
-        )
-    return int(found[1])
