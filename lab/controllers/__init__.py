@@ -18,6 +18,7 @@ from lab.api.store import Store
 from lab.controllers.deployment.controller import DeploymentController
 from lab.controllers.endpoints.controller import EndpointsController
 from lab.controllers.endpointslice.controller import EndpointSliceController
+from lab.controllers.mirroring.controller import MirroringController
 from lab.controllers.replicaset.controller import ReplicaSetController
 from lab.controllers.runner import Controller, Runner
 from lab.controllers.scheduler.controller import Scheduler
@@ -39,6 +40,7 @@ def all_controllers(store: Store, view: View, clock: Clock = _now) -> Sequence[C
         DeploymentController(store, view, clock),
         EndpointSliceController(store, view),
         EndpointsController(store, view),
+        MirroringController(store, view),
     )
 
 

@@ -55,6 +55,7 @@ class Collection:
         self._objects: dict[Key, Object] = {}
         self._indexed: dict[tuple[str, Hashable], dict[Key, Object]] = {}
         self._watch = store.watching(resource, self._filter, None)
+        self._catching_up = False
 
     def get(self, key: Key) -> Object | None:
         self.catch_up()
@@ -70,7 +71,19 @@ class Collection:
         return list(self._indexed.get((index, value), {}).values())
 
     def catch_up(self) -> None:
-        """Take in everything that has happened so far."""
+        """Take in everything that has happened so far.
+
+        Whoever looks from within `on_change` sees the objects as they were after the change that it is told of.
+        """
+        if self._catching_up:
+            return
+        self._catching_up = True
+        try:
+            self._read_all()
+        finally:
+            self._catching_up = False
+
+    def _read_all(self) -> None:
         while True:
             try:
                 events = self._watch.ready()

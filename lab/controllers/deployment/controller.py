@@ -26,6 +26,7 @@ from lab.controllers.deployment.replica_sets import (
 )
 from lab.controllers.deployment.rollout import Sizes, recreate_step, rescale, rolling_step, size_of_new
 from lab.controllers.deployment.status import Family, is_complete, seconds_until_deadline, status_of
+from lab.controllers.events import NORMAL, EventRecorder
 from lab.controllers.objects import (
     Key,
     annotations_of,
@@ -49,6 +50,7 @@ class DeploymentController:
         self._store = store
         self._view = view
         self._clock = clock
+        self._events = EventRecorder(store, clock, "deployment-controller")
 
     def concerned(self, change: Change) -> Iterable[Key]:
         if change.resource is DEPLOYMENTS:
@@ -111,12 +113,13 @@ class DeploymentController:
 
     def _create(self, deployment: Object, size: int, revision: int) -> bool:
         try:
-            self._store.create(REPLICA_SETS, new_replica_set(deployment, size, revision))
+            made = self._store.create(REPLICA_SETS, new_replica_set(deployment, size, revision))
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
             self._take_another_name(deployment)
             return False
+        self._tell_scaled(deployment, made["metadata"]["name"], 0, size)
         return True
 
     def _take_another_name(self, deployment: Object) -> None:
@@ -140,6 +143,13 @@ class DeploymentController:
                 updated = resized(replica_set, size, deployment)
                 if updated != replica_set:
                     self._store.update(REPLICA_SETS, updated)
+                    self._tell_scaled(deployment, name, wanted_replicas(replica_set), size)
+
+    def _tell_scaled(self, deployment: Object, name: str, before: int, after: int) -> None:
+        if before != after:
+            way = "up" if after > before else "down"
+            message = f"Scaled {way} replica set {name} from {before} to {after}"
+            self._events.record(DEPLOYMENTS, deployment, NORMAL, "ScalingReplicaSet", message)
 
     def _note_revision(self, deployment: Object) -> Object:
         """The Deployment says which revision it is at."""

@@ -40,7 +40,7 @@ class EndpointSliceController:
         if change.resource is PODS:
             return services_of_pods(self._view, change)
         if change.resource is ENDPOINT_SLICES:
-            return _service_of_slice(change)
+            return service_of_slice(change, MANAGED_BY)
         if change.resource is NODES and _topology(change.old) != _topology(change.new):
             return [key_of(service) for service in self._view.services.all() if selects(service)]
         return ()
@@ -51,7 +51,8 @@ class EndpointSliceController:
             self._told.pop(key, None)
             return
         pods = self._view.pods_with(key.namespace, service["spec"]["selector"])
-        existing = [s for s in self._view.endpoint_slices.where("service", key) if _is_ours(s)]
+        slices = self._view.endpoint_slices.where("service", key)
+        existing = [s for s in slices if labels_of(s).get(LABEL_MANAGED_BY) == MANAGED_BY]
         changed = self._told.setdefault(key, TriggerTimes()).next(service, pods)
         nodes = self._view.nodes_by_name()
         carry_out(self._store, slices_for(service, pods, nodes, existing, limit=self._limit, trigger_time=changed))
@@ -73,13 +74,10 @@ def services_of_pods(view: View, change: Change) -> set[Key]:
     return {key_of(service) for pod in pods for service in view.services_selecting(pod)}
 
 
-def _is_ours(endpoint_slice: Object) -> bool:
-    return labels_of(endpoint_slice).get(LABEL_MANAGED_BY) == MANAGED_BY
-
-
-def _service_of_slice(change: Change) -> Iterator[Key]:
+def service_of_slice(change: Change, manager: str) -> Iterator[Key]:
+    """The Service that a slice is about, before the change and after it, if this manager keeps the slice."""
     for obj in (change.old, change.new):
-        if obj and _is_ours(obj) and labels_of(obj).get(LABEL_SERVICE_NAME):
+        if obj and labels_of(obj).get(LABEL_MANAGED_BY) == manager and labels_of(obj).get(LABEL_SERVICE_NAME):
             yield Key(obj["metadata"]["namespace"], labels_of(obj)[LABEL_SERVICE_NAME])
 
 

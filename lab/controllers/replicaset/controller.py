@@ -11,6 +11,7 @@ from lab.api.selectors import Selector
 from lab.api.store import Store
 from lab.controllers import pods as pod_state
 from lab.controllers.collection import Change
+from lab.controllers.events import NORMAL, WARNING, EventRecorder
 from lab.controllers.objects import (
     Key,
     condition,
@@ -26,6 +27,7 @@ from lab.controllers.replicaset.victims import victims
 from lab.controllers.view import View
 
 BURST = 500  #: most pods created or deleted at once
+FAILED = "FailedCreate"
 
 
 class ReplicaSetController:
@@ -37,6 +39,7 @@ class ReplicaSetController:
         self._store = store
         self._view = view
         self._clock = clock
+        self._events = EventRecorder(store, clock, "replicaset-controller")
 
     def concerned(self, change: Change) -> Iterable[Key]:
         if change.resource is REPLICA_SETS:
@@ -93,13 +96,20 @@ class ReplicaSetController:
         missing = wanted_replicas(replica_set) - len(active)
         try:
             for _ in range(min(missing, BURST)):
-                self._store.create(PODS, new_pod(replica_set))
+                self._created(replica_set, self._store.create(PODS, new_pod(replica_set)))
             if missing < 0:
                 for pod in victims(active, min(-missing, BURST), self._related(replica_set)):
                     self._store.delete(PODS, *key_of(pod))
+                    message = f"Deleted pod: {pod['metadata']['name']}"
+                    self._events.record(REPLICA_SETS, replica_set, NORMAL, "SuccessfulDelete", message)
         except ApiError as error:
+            self._events.record(REPLICA_SETS, replica_set, WARNING, FAILED, f"Error creating: {error}")
             return error
         return None
+
+    def _created(self, replica_set: Object, pod: Object) -> None:
+        message = f"Created pod: {pod['metadata']['name']}"
+        self._events.record(REPLICA_SETS, replica_set, NORMAL, "SuccessfulCreate", message)
 
     def _related(self, replica_set: Object) -> Sequence[Object]:
         """The active pods of all ReplicaSets of the same Deployment."""
@@ -113,6 +123,6 @@ class ReplicaSetController:
             "type": "ReplicaFailure",
             "status": "True",
             "lastTransitionTime": text_of(self._clock()),
-            "reason": "FailedCreate",
+            "reason": FAILED,
             "message": str(error),
         }

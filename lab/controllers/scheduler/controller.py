@@ -10,6 +10,7 @@ from lab.api.registry import NODES, PODS
 from lab.api.store import Store
 from lab.controllers import pods as pod_state
 from lab.controllers.collection import Change
+from lab.controllers.events import NORMAL, WARNING, EventRecorder
 from lab.controllers.objects import Key, condition, creation_order, is_going, key_of, text_of
 from lab.controllers.scheduler.placement import place
 from lab.controllers.view import View
@@ -26,6 +27,7 @@ class Scheduler:
         self._store = store
         self._view = view
         self._clock = clock
+        self._events = EventRecorder(store, clock, NAME)
 
     def concerned(self, change: Change) -> Iterable[Key]:
         if change.resource is NODES:
@@ -48,16 +50,19 @@ class Scheduler:
             spec = pod["spec"] | {"nodeName": placement.node}
             pod = self._store.update(PODS, pod | {"spec": spec})
             self._tell(pod, {"type": "PodScheduled", "status": "True"})
+            message = f"Successfully assigned {key} to {placement.node}"
+            self._events.record(PODS, pod, NORMAL, "Scheduled", message)
         else:
             reason = {"reason": "Unschedulable", "message": placement.message}
-            self._tell(pod, {"type": "PodScheduled", "status": "False"} | reason)
+            if self._tell(pod, {"type": "PodScheduled", "status": "False"} | reason):
+                self._events.record(PODS, pod, WARNING, "FailedScheduling", placement.message)
 
     def _waiting(self) -> list[Key]:
         pods = [pod for pod in self._view.pods.where("node", "") if _wants_node(pod)]
         return [key_of(pod) for pod in sorted(pods, key=creation_order)]
 
-    def _tell(self, pod: Object, news: Object) -> None:
-        """Set the PodScheduled condition; its time is when it last turned."""
+    def _tell(self, pod: Object, news: Object) -> bool:
+        """Set the PodScheduled condition; its time is when it last turned. False if it says that already."""
         before = condition(pod, "PodScheduled")
         turned = before is None or before["status"] != news["status"]
         since = text_of(self._clock()) if before is None or turned else before.get("lastTransitionTime")
@@ -65,8 +70,10 @@ class Scheduler:
         status = pod.get("status") or {}
         others = [c for c in status.get("conditions") or () if c["type"] != "PodScheduled"]
         changed = pod | {"status": status | {"conditions": [*others, new]}}
-        if new != before:
-            self._store.update(PODS, changed, subresource="status")
+        if new == before:
+            return False
+        self._store.update(PODS, changed, subresource="status")
+        return True
 
 
 def _wants_node(pod: Object) -> bool:

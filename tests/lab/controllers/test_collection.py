@@ -21,8 +21,12 @@ class Followed:
     def __init__(self, **options):
         self.store = Store(seed=1, **options)
         self.told = []
+        self.listener = self.told.append
         self.objects = Collection(
-            self.store, CONFIG_MAPS, {"team": lambda obj: [labels_of(obj)["team"]]}, self.told.append
+            self.store,
+            CONFIG_MAPS,
+            {"team": lambda obj: [labels_of(obj)["team"]]},
+            lambda change: self.listener(change),
         )
 
     def names(self, team):
@@ -96,3 +100,15 @@ def test_when_more_happens_at_once_than_the_store_remembers_it_compares_with_wha
         ("turns", {"value": "1"}, {"value": "2"}),
     ]
     assert followed.names("a") == ["stays", "turns"]
+
+
+def test_who_looks_while_being_told_never_sees_the_past_again(followed):
+    """More changes than the store hands out at once, and a listener that reads the same collection."""
+    seen = []
+
+    followed.listener = lambda _: seen.append(followed.objects.get(Key("default", "x"))["data"]["value"])
+    followed.store.create(CONFIG_MAPS, config("x", value="0"))
+    for number in range(1, 1200):
+        followed.store.update(CONFIG_MAPS, config("x", value=str(number)))
+    followed.objects.catch_up()
+    assert seen == [str(number) for number in range(1200)]

@@ -1,0 +1,1 @@
+"""EndpointSlices from Endpoints that somebody has made by hand."""
