@@ -40,6 +40,9 @@ _ROUTER = {
     "net/ipv4/conf/default/send_redirects": 0,
     "net/ipv4/icmp_ratelimit": 0,
     "net/ipv6/icmp/ratelimit": 0,
+    # Nor the limit for all receivers together, which these masks of message types switch on (255 is none).
+    "net/ipv4/icmp_ratemask": 0,
+    "net/ipv6/icmp/ratemask": 255,
 }
 
 

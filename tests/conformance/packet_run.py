@@ -1,0 +1,196 @@
+"""A case with real packets: n1's rules are programmed in its namespace, and sockets in the others ask."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
+
+from conformance.cases import Case, Expectation, Probe
+from conformance.control_plane import ControlPlane
+from conformance.observed import Observed, is_even, missing, surprises
+from conformance.setting import GATEWAY_ADDRESS, NAMES, PODS, SECONDARY_ADDRESS, TOPOLOGY
+from dataplane.interface import Dataplane
+from dataplane.nftables import NftablesDataplane
+from lab.network import probe as client
+from lab.network.namespace import Namespace
+from lab.network.network import Network
+from lab.pod.processes import Processes
+
+MOST_ROUNDS = 8
+"""How often a probe is repeated until every pod that should answer has. With 24 tries a round and four pods, chance
+makes a whole run miss one of them less than once in 10^20."""
+
+_ECHO_REQUEST = {4: 8, 6: 128}
+_ECHO_REPLY = {4: 0, 6: 129}
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One way to carry out a ForwardingTable, and whose expectations count for it where they differ."""
+
+    name: str
+    expectations: str
+    make: Callable[[], Dataplane]  #: called in n1's namespace
+
+
+MODES = (Mode("nftables", "nftables", NftablesDataplane),)
+
+
+@contextlib.contextmanager
+def network(name: str, logs: Path) -> Iterator[Network]:
+    """The network of `setting`, with a server in every pod."""
+    made = Network(name, TOPOLOGY).create()
+    try:
+        with Processes() as processes:
+            for pod in PODS:
+                processes.start_pod(pod.name, made[pod.name], log=str(logs / pod.name), node=pod.node)
+            _give_n1_its_other_addresses(made["n1"])
+            processes.wait_listening([pod.name for pod in PODS])
+            yield made
+    finally:
+        made.delete()
+
+
+def _give_n1_its_other_addresses(n1: Namespace) -> None:
+    # Scope link: never chosen as a source, also not when masquerading through a pod's cable, which has no address.
+    n1.run(["ip", "address", "add", f"{GATEWAY_ADDRESS}/32", "dev", "lo", "scope", "link"])
+    n1.run(["ip", "address", "add", f"{SECONDARY_ADDRESS}/24", "dev", "eth0"])
+
+
+@dataclass
+class PacketRun:
+    """One case in one mode. Leaves n1 without rules and without known flows."""
+
+    case: Case
+    mode: Mode
+    machines: Network
+    held: dict[str, HeldConnection] = field(default_factory=dict)
+
+    def run(self) -> list[str]:
+        """Everything that is not as expected, in words. Health check ports are not looked at."""
+        n1 = self.machines["n1"]
+        dataplane = n1.call(self.mode.make)
+        control_plane, failures = ControlPlane(self.case), []
+        try:
+            for number, step in enumerate(self.case.steps):
+                table = control_plane.take(step)
+                n1.call(lambda table=table: dataplane.apply(table))  # type: ignore[misc]
+                for probe in step.probes:
+                    for failure in self._run(probe, probe.expectation(self.mode.expectations)):
+                        failures.append(f"step {number}, {probe}: {failure}")
+        finally:
+            for connection in self.held.values():
+                connection.close()
+            n1.call(dataplane.cleanup)
+            n1.call(_forget_flows)
+        return failures
+
+    def _run(self, probe: Probe, expected: Expectation) -> list[str]:
+        if probe.http:
+            return []
+        if probe.ping:
+            answered = self.machines[probe.source].call(lambda: echoes(probe.ping or ""))
+            return [] if answered is expected.ping else [f"echo answered: {answered}"]
+        if probe.held is not None:
+            return self._compare_held(self.held[probe.held], expected)
+        if probe.hold is not None:
+            machine = self.machines[probe.source]
+            self.held[probe.hold] = held = HeldConnection(machine, probe.destination, probe.port)
+            return self._compare_held(held, expected)
+        return self._send(probe, expected)
+
+    def _send(self, probe: Probe, expected: Expectation) -> list[str]:
+        seen = Observed()
+        for _ in range(MOST_ROUNDS):
+            seen.add(self._round(probe))
+            if wrong := surprises(seen, expected):
+                return [*wrong, str(seen)]
+            if not missing(seen, expected):
+                break
+        else:
+            return [*missing(seen, expected), str(seen)]
+        if expected.fair and not is_even(seen.pods):
+            return [f"uneven: {dict(seen.pods)}"]
+        return []
+
+    def _round(self, probe: Probe) -> Observed:
+        asked = client.Probe(
+            probe.destination,
+            probe.port,
+            probe.protocol.lower(),
+            probe.count,
+            bool(probe.serial),
+            probe.every,
+            probe.source_port,
+            probe.source_address,
+        )
+        outcome = client.run_probe(self.machines[probe.source], asked)
+        return Observed(Counter(outcome.pods), {NAMES.get(peer, peer) for peer in outcome.peers}, set(outcome.errors))
+
+    def _compare_held(self, held: HeldConnection, expected: Expectation) -> list[str]:
+        got = held.ask()
+        return [] if got == (expected.pod, expected.peer) else [f"{got} instead of {(expected.pod, expected.peer)}"]
+
+
+class HeldConnection:
+    """A TCP connection that stays open, to be asked again who answers and whom they see."""
+
+    def __init__(self, machine: Namespace, address: str, port: int) -> None:
+        self._socket = machine.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        self._socket.settimeout(1.2)
+        self._socket.connect((address, port))
+        self._lines = self._socket.makefile("rw")
+
+    def ask(self) -> tuple[str, str]:
+        self._lines.write("who\n")
+        self._lines.flush()
+        pod, peer, _ = self._lines.readline().split()
+        return pod, peer
+
+    def close(self) -> None:
+        self._lines.close()
+        self._socket.close()
+
+
+def echoes(address: str) -> bool:
+    """Whether anybody answers an ICMP echo request from here within half a second."""
+    version = 6 if ":" in address else 4
+    family, protocol = (
+        (socket.AF_INET6, socket.IPPROTO_ICMPV6) if version == 6 else (socket.AF_INET, socket.IPPROTO_ICMP)
+    )
+    with socket.socket(family, socket.SOCK_RAW, protocol) as raw:
+        raw.settimeout(0.5)
+        raw.connect((address, 0))
+        identifier = os.getpid() & 0xFFFF
+        message = struct.pack("!BBHHH", _ECHO_REQUEST[version], 0, 0, identifier, 1)
+        # Type, code, identifier and sequence number are all there is to sum up; ICMPv6 is summed by the kernel.
+        total = (_ECHO_REQUEST[version] << 8) + identifier + 1
+        checksum = 0xFFFF - (total % 0xFFFF)
+        raw.send(message[:2] + struct.pack("!H", checksum) + message[4:] if version == 4 else message)
+        try:
+            while True:
+                received = raw.recv(2048)
+                header = received[(received[0] & 0xF) * 4 :] if version == 4 else received
+                if header[0] == _ECHO_REPLY[version] and header[4:6] == struct.pack("!H", identifier):
+                    return True
+        except TimeoutError:
+            return False
+        except OSError as error:
+            if error.errno in (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES):
+                return False
+            raise
+
+
+def _forget_flows() -> None:
+    """Empty the connection tracking table of the namespace that the calling thread is in."""
+    with contextlib.closing(NFCTSocket()) as conntrack:
+        conntrack.flush()
