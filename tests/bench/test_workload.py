@@ -7,11 +7,11 @@ import subprocess
 import pytest
 
 from bench import kube_proxy_shape, workload
+from controller.api.wire import Changed, Decoder
 from controller.cluster import Cluster
 from controller.compiler import Compiler
 from controller.node import NodeOptions, node_view
 from controller.objects import EndpointSlice, Service
-from controller.api.wire import Changed, Decoder
 from dataplane.table import Forward, ForwardingTable
 
 SERVICES = 20
