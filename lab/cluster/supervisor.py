@@ -148,11 +148,13 @@ def _listen(address: str) -> socket.socket:
 
 def _trouble_with(agent: Agent) -> str:
     try:
-        last = agent.log_file.read_text(errors="replace").strip().splitlines()[-1:]
+        lines = agent.log_file.read_text(errors="replace").splitlines()
     except OSError:
-        last = []
+        lines = []
+    # Tracebacks of exception groups end with lines of nothing but dashes.
+    said = [line.strip(" |+-") for line in lines if any(map(str.isalpha, line))]
     what = f"has ended {agent.failures} times" if agent.failures else f"is not ready after {READY_SECONDS:g} s"
-    return f"the agent of {agent.node} {what}; it said last: {last[0] if last else 'nothing'}"
+    return f"the agent of {agent.node} {what}; it said last: {said[-1] if said else 'nothing'}"
 
 
 @contextlib.asynccontextmanager
