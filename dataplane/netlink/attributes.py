@@ -56,13 +56,18 @@ def each(data: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
 
     Raises ValueError if a length points outside.
     """
+    return ((kind & _TYPE_MASK, value) for kind, value in each_with_flags(data))
+
+
+def each_with_flags(data: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
+    """As `each`, but with the flags in the type as they are."""
     view = memoryview(data)
     offset, end = 0, len(view)
     while offset + _HEADER.size <= end:
         length, kind = _HEADER.unpack_from(view, offset)
         if length < _HEADER.size or offset + length > end:
             raise ValueError(f"netlink attribute {kind & _TYPE_MASK} has the impossible length {length}")
-        yield kind & _TYPE_MASK, view[offset + _HEADER.size : offset + length]
+        yield kind, view[offset + _HEADER.size : offset + length]
         offset += (length + 3) & ~3
 
 

@@ -2,37 +2,243 @@
 
 from __future__ import annotations
 
+import errno
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from dataplane.changes import Changes
-from dataplane.interface import Applied
+from dataplane.interface import Applied, DataplaneError, Drift
 from dataplane.netlink.channel import Channel
-from dataplane.nftables.layer3 import IPV4, IPV6, Layer3
-from dataplane.nftables.ruleset import Ruleset
-from dataplane.nftables.transaction import Transaction
-from dataplane.table import ForwardingTable
+from dataplane.nftables import dump, remembering
+from dataplane.nftables.audit import audit, signature
+from dataplane.nftables.elements import Element
+from dataplane.nftables.layer3 import IPV4, IPV6, LAYERS, Layer3
+from dataplane.nftables.plan import Plan, Relocation
+from dataplane.nftables.ruleset import OutgrownError, Ruleset
+from dataplane.nftables.transaction import RefusedError, Transaction
+from dataplane.nftables.watch import Watch
+from dataplane.nftables.where import where
+from dataplane.table import ForwardingTable, FrontendKey
 
 _LAYERS = (IPV4, IPV6)
 
 
+@dataclass(slots=True)
+class _Family:
+    """One family's table: what it holds, and what is empty in it and waits to be deleted."""
+
+    ruleset: Ruleset
+    unused_chains: set[str] = field(default_factory=set)
+    unused_sets: set[str] = field(default_factory=set)
+
+
 class NftablesDataplane:
-    """Programs the network namespace of the thread that makes it. Used by one thread at a time."""
+    """Programs the network namespace of the thread that makes it. Used by one thread at a time.
+
+    Raises DataplaneError if nftables cannot be reached there.
+    """
 
     def __init__(self, mark_bit: int = 14) -> None:
         self._mark = 1 << mark_bit
-        self._channel = Channel()
+        try:
+            self._channel = Channel()
+            self._watch = Watch()
+        except OSError as error:
+            raise DataplaneError(f"nftables: cannot open a netlink socket: {error}") from error
         self._table = ForwardingTable()
-        self._rulesets: dict[Layer3, Ruleset] | None = None
+        self._applied = False
+        self._families: dict[Layer3, _Family] | None = None  # None: not known, the next apply writes everything
+
+    def close(self) -> None:
+        """Give the sockets back. The rules stay."""
+        self._channel.close()
+        self._watch.close()
+
+    # --- apply --------------------------------------------------------------------------------------------------
 
     def apply(self, table: ForwardingTable) -> Applied:
         started = time.monotonic()
-        rulesets = {layer: Ruleset(layer, table.detect_local, self._mark) for layer in _LAYERS}
+        full, operations = False, 0
+        changes = Changes.between(self._table, table)
+        if self._families is None or changes.detect_local is not None:
+            full, operations = True, self._write_everything(table)
+        elif changes:
+            try:
+                operations = self._write_changes(table, changes)
+            except OutgrownError:
+                full, operations = True, self._write_everything(table)
+        self._delete_unused()
+        return Applied(full, operations, time.monotonic() - started)
+
+    def _write_everything(self, table: ForwardingTable) -> int:
+        """Replace whatever is in the tables by this, in one transaction. Clients that are remembered stay so."""
+        self._families = None
         changes = Changes.between(ForwardingTable(), table)
+        families = {layer: _Family(Ruleset(layer, table.detect_local, self._mark)) for layer in _LAYERS}
         transaction = Transaction()
-        for layer in _LAYERS:
-            plan = rulesets[layer].update(changes, table)
-            transaction.add_table(layer)
-            transaction.carry_out(layer, plan)
-        self.encoded = time.monotonic() - started
-        transaction.commit(self._channel)
-        return Applied(True, transaction.operations, time.monotonic() - started)
+        relocations: dict[Layer3, dict[str, Relocation]] = {}
+        self._watch.reset()  # whatever was done to the tables, this repairs it
+        with _reading():
+            for layer, family in families.items():
+                plan = family.ruleset.update(changes, table)
+                kept = self._clear(transaction, layer, family, plan)
+                transaction.carry_out(layer, plan, kept)
+                known = family.ruleset.relocations()
+                relocations[layer] = {n: r for n, r in known.items() if n not in plan.new_sets}
+        self._commit(transaction)
+        self._families, self._table, self._applied = families, table, True
+        self._relocate(relocations)
+        return transaction.operations
+
+    def _clear(self, transaction: Transaction, layer: Layer3, family: _Family, plan: Plan) -> dict[str, list[Element]]:
+        """Empty the table as far as it exists. What the plan needs not create is taken out of it.
+
+        Returns the elements that affinity maps begin with, if they must be made anew.
+        """
+        transaction.add_table(layer)
+        if not dump.table_exists(self._channel, layer):
+            return {}
+        transaction.flush_table(layer)
+        kept: dict[str, list[Element]] = {}
+        for name, found in dump.sets(self._channel, layer).items():
+            spec = plan.new_sets.get(name)
+            if spec is not None and spec.timeout:
+                wanted = signature(layer, spec)
+                if found == wanted:
+                    del plan.new_sets[name]
+                    continue
+                if found._replace(timeout=wanted.timeout) == wanted:
+                    entries = dump.set_elements(self._channel, layer, name)
+                    kept[name] = remembering.with_timeout(entries, found.timeout, wanted.timeout)
+            transaction.delete_set(layer, name)
+        for name, base in dump.chains(self._channel, layer).items():
+            chain = plan.new_chains.get(name)
+            if chain is None:
+                family.unused_chains.add(name)
+            elif base != chain.base:
+                transaction.delete_chain(layer, name)
+        return kept
+
+    def _write_changes(self, table: ForwardingTable, changes: Changes) -> int:
+        assert self._families is not None
+        # If anything fails from here on, what we know of the kernel is of no use any more.
+        families, self._families = self._families, None
+        transaction = Transaction()
+        plans: dict[Layer3, Plan] = {}
+        with _reading():
+            for layer, family in families.items():
+                plan = plans[layer] = family.ruleset.update(changes, table)
+                for name in family.unused_sets & plan.new_sets.keys():
+                    transaction.delete_set(layer, name)  # back again, perhaps with another size
+                family.unused_sets -= plan.new_sets.keys()
+                family.unused_chains -= plan.new_chains.keys()
+                transaction.carry_out(layer, plan, self._entries_of_changed(layer, plan))
+        self._commit(transaction)
+        for layer, family in families.items():
+            family.unused_chains |= plans[layer].gone_chains.keys()
+            family.unused_sets |= plans[layer].gone_sets.keys()
+        self._families, self._table = families, table
+        self._relocate({layer: plan.relocations for layer, plan in plans.items()})
+        return transaction.operations
+
+    def _entries_of_changed(self, layer: Layer3, plan: Plan) -> dict[str, list[Element]]:
+        """The remembered clients of maps that get another timeout, with the time they have left under it."""
+        if not plan.changed_sets:
+            return {}
+        found = dump.sets(self._channel, layer)
+        return {
+            name: remembering.with_timeout(
+                dump.set_elements(self._channel, layer, name), found[name].timeout, spec.timeout * 1000
+            )
+            for name, spec in plan.changed_sets.items()
+            if name in found
+        }
+
+    def _commit(self, transaction: Transaction) -> None:
+        if transaction:
+            with self._watch.writing():
+                transaction.commit(self._channel)
+                self._watch.committed()
+
+    def _relocate(self, relocations: dict[Layer3, dict[str, Relocation]]) -> None:
+        if any(relocations.values()):
+            with _reading(), self._watch.writing():
+                for layer, of_layer in relocations.items():
+                    self._watch.committed(remembering.relocate(self._channel, layer, of_layer))
+
+    def _delete_unused(self) -> None:
+        """Chains and sets that the last transaction emptied. Some kernels need time; then it is tried again later."""
+        assert self._families is not None
+        transaction = Transaction()
+        for layer, family in self._families.items():
+            for name in family.unused_chains:
+                transaction.delete_chain(layer, name)
+            for name in family.unused_sets:
+                transaction.delete_set(layer, name)
+        try:
+            self._commit(transaction)
+        except RefusedError as error:
+            if error.code != errno.EBUSY:
+                self._families = None  # somebody else was here: look at everything next time
+            return
+        for family in self._families.values():
+            family.unused_chains.clear()
+            family.unused_sets.clear()
+
+    # --- looking ------------------------------------------------------------------------------------------------
+
+    def audit(self) -> Drift:
+        """Compare the kernel's tables with the last one applied. After drift, the next apply writes everything."""
+        self._watch.reset()
+        drifts = []
+        with _reading():
+            for layer in _LAYERS:
+                plan = self._cold(layer)[1] if self._applied else None
+                drifts.append(audit(self._channel, layer, plan))
+        drift = Drift(
+            tuple(text for d in drifts for text in d.missing), tuple(text for d in drifts for text in d.foreign)
+        )
+        if drift:
+            self._families = None
+        return drift
+
+    def tampered(self) -> bool:
+        """Whether somebody else may have changed our tables since the last audit or full apply. Lists nothing."""
+        return self._watch.tampered()
+
+    def fileno(self) -> int:
+        """Readable when somebody changed a ruleset in this namespace; then ask `tampered`."""
+        return self._watch.fileno()
+
+    def where(self, key: FrontendKey) -> str:
+        frontend = self._table.frontends[key]
+        layer = LAYERS[key.family]
+        ruleset = self._families[layer].ruleset if self._families else self._cold(layer)[0]
+        return where(layer.word, ruleset, frontend)
+
+    def _cold(self, layer: Layer3) -> tuple[Ruleset, Plan]:
+        """What the present table is, and needs, when it is written anew."""
+        ruleset = Ruleset(layer, self._table.detect_local, self._mark)
+        return ruleset, ruleset.update(Changes.between(ForwardingTable(), self._table), self._table)
+
+    # --- cleanup ------------------------------------------------------------------------------------------------
+
+    def cleanup(self) -> None:
+        """Delete both tables, whoever wrote them."""
+        transaction = Transaction()
+        with _reading():
+            for layer in _LAYERS:
+                if dump.table_exists(self._channel, layer):
+                    transaction.delete_table(layer)
+        self._commit(transaction)
+        self._families, self._table, self._applied = None, ForwardingTable(), False
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataplaneError(f"nftables: cannot read the ruleset: {error}") from error

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
+from dataplane.netlink import attributes
 from dataplane.netlink.attributes import NESTED, attribute, nested, string
 from dataplane.netlink.messages import netfilter_body
 from dataplane.nftables import fields, kernel
@@ -33,13 +34,17 @@ NO_TAIL = b""
 @functools.lru_cache(maxsize=1 << 18)
 def endpoint_tail(address: str, port: int) -> bytes:
     """A map's data: an address and a port."""
-    value = attribute(kernel.NFTA_DATA_VALUE, fields.address(address) + fields.port(port))
-    return nested(kernel.NFTA_SET_ELEM_DATA, value)
+    return value_tail(fields.address(address) + fields.port(port))
 
 
-def address_tail(address: bytes) -> bytes:
-    """A map's data: an address alone."""
-    return nested(kernel.NFTA_SET_ELEM_DATA, attribute(kernel.NFTA_DATA_VALUE, address))
+def value_tail(value: bytes) -> bytes:
+    """A map's data: packed fields."""
+    return nested(kernel.NFTA_SET_ELEM_DATA, attribute(kernel.NFTA_DATA_VALUE, value))
+
+
+def value_of(tail: bytes) -> bytes:
+    """The packed fields of a map's data."""
+    return tail[8:]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -51,9 +56,17 @@ def goto_tail(chain: str) -> bytes:
 DROP_TAIL = nested(kernel.NFTA_SET_ELEM_DATA, verdict(kernel.Verdict.DROP))
 
 
-def numbered_gotos(chains: Sequence[str]) -> list[Element]:
-    """The elements of a map from drawn numbers to chains."""
-    return [(fields.index(i), goto_tail(chain)) for i, chain in enumerate(chains)]
+@functools.lru_cache(maxsize=1 << 17)
+def canonical_data(value: bytes) -> bytes:
+    """The tail for a map's data as the kernel lists it: without flags that say which attributes are lists."""
+    parts = attributes.parse(value)
+    if kernel.NFTA_DATA_VALUE in parts:
+        return value_tail(bytes(parts[kernel.NFTA_DATA_VALUE]))
+    said = attributes.parse(parts[kernel.NFTA_DATA_VERDICT])
+    code = int.from_bytes(said[kernel.NFTA_VERDICT_CODE], "big", signed=True)
+    chain = said.get(kernel.NFTA_VERDICT_CHAIN)
+    data = verdict(code, None if chain is None else attributes.text_of(chain))
+    return nested(kernel.NFTA_SET_ELEM_DATA, data)
 
 
 def interval_end(last_key: bytes) -> bytes:

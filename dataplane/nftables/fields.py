@@ -132,8 +132,9 @@ def load(fields: tuple[Field, ...], first_word: int = 0) -> bytes:
 
 
 def register(word: int) -> int:
-    """The number of the register that begins with this word."""
-    return kernel.REGISTER_FIRST if word == 0 else kernel.REGISTER_WORD_0 + word
+    """The number of the register that begins with this word, as the kernel itself shows it."""
+    group, rest = divmod(word, 4)
+    return kernel.REGISTER_WORD_0 + word if rest else kernel.REGISTER_FIRST + group
 
 
 # --- values, as a set's element holds them -----------------------------------------------------------------------

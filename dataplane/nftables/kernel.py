@@ -90,8 +90,8 @@ class Verdict(enum.IntEnum):
     RETURN = -5
 
 
-# Registers: the verdict, and sixteen words of four bytes. The old numbers 1 to 4 name four words at once;
-# nft expects 1 for the first word.
+# Registers: the verdict, and sixteen words of four bytes; what begins at a multiple of four words has one of the
+# numbers 1 to 4 too.
 REGISTER_VERDICT = 0
 REGISTER_FIRST = 1
 REGISTER_WORD_0 = 8

@@ -36,7 +36,7 @@ class Holds(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """A set or map. `size` bounds it; the kernel allocates its buckets for that many, so it is not left out."""
+    """A set or map. `size` bounds it, and the kernel allocates its buckets for that many at once."""
 
     name: str
     key: tuple[Field, ...]
@@ -64,10 +64,6 @@ class Set:
             types = fields.concatenation(self.key)
         held = f" : {self.holds.value}" if self.is_map else ""
         return f"{'map' if self.is_map else 'set'} {self.name} {{ {types}{held} }}"
-
-
-#: The key of a map that stands in a rule and is looked up with a drawn number.
-DRAWN_NUMBER = (fields.random_number(2),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +151,10 @@ def _held(layer: Layer3, holds: Holds) -> tuple[Field, ...]:
 def new_set(layer: Layer3, spec: Set, identity: int) -> bytes:
     """`identity` is the number by which later messages of the same batch may call the set."""
     flags = spec.flags | (SetFlag.MAP if spec.is_map else SetFlag.NONE)
-    description = number(kernel.NFTA_SET_DESC_SIZE, spec.size)
+    # A set that packets write starts small and grows by itself up to the kernel's own bound, 65535. If it is given
+    # a size, its buckets are allocated at once: a mebibyte for each service port with affinity.
+    written_by_packets = SetFlag.EVAL in spec.flags
+    description = b"" if written_by_packets else number(kernel.NFTA_SET_DESC_SIZE, spec.size)
     if SetFlag.INTERVAL in spec.flags and len(spec.key) > 1:
         flags |= SetFlag.CONCAT
         lengths = (nested(kernel.NFTA_LIST_ELEM, number(kernel.NFTA_SET_FIELD_LEN, item.length)) for item in spec.key)
@@ -167,8 +166,9 @@ def new_set(layer: Layer3, spec: Set, identity: int) -> bytes:
         number(kernel.NFTA_SET_KEY_TYPE, _type_number(spec.key)),
         number(kernel.NFTA_SET_KEY_LEN, spec.key_length),
         number(kernel.NFTA_SET_ID, identity),
-        nested(kernel.NFTA_SET_DESC, description),
     ]
+    if description:
+        parts.append(nested(kernel.NFTA_SET_DESC, description))
     if spec.holds is Holds.VERDICT:
         parts.append(number(kernel.NFTA_SET_DATA_TYPE, kernel.DATA_TYPE_VERDICT))
         parts.append(number(kernel.NFTA_SET_DATA_LEN, 0))

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from dataplane.nftables.elements import Element
 from dataplane.nftables.objects import Chain, Set
 from dataplane.table import Endpoint
+
+
+class Relocation(NamedTuple):
+    """A map of session affinity in which some entries belong no longer."""
+
+    port: int  #: of every backend in it
+    places: Mapping[Endpoint, str]  #: the map where entries of each backend belong now; those of others are forgotten
 
 
 @dataclass(slots=True)
@@ -19,11 +27,11 @@ class Plan:
     gone_sets: dict[str, Set] = field(default_factory=dict)
     new_chains: dict[str, Chain] = field(default_factory=dict)
     changed_chains: dict[str, Chain] = field(default_factory=dict)
+    rebound_chains: dict[str, Chain] = field(default_factory=dict)  #: those whose rules name changed sets
     gone_chains: dict[str, Chain] = field(default_factory=dict)
     removed: dict[str, list[Element]] = field(default_factory=dict)
     added: dict[str, list[Element]] = field(default_factory=dict)
-    #: Affinity maps that may hold entries which count no longer, and where each backend's entries belong.
-    places: dict[str, Mapping[Endpoint, str]] = field(default_factory=dict)
+    relocations: dict[str, Relocation] = field(default_factory=dict)
 
     def add(self, name: str, elements: list[Element]) -> None:
         if elements:

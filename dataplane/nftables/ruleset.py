@@ -18,10 +18,9 @@ from dataplane.nftables.counting import Counted
 from dataplane.nftables.frontends import Parts, Translator
 from dataplane.nftables.layer3 import Layer3
 from dataplane.nftables.objects import Chain, Set
-from dataplane.nftables.plan import Plan
+from dataplane.nftables.plan import Plan, Relocation
 from dataplane.table import (
     DetectLocal,
-    Endpoint,
     Family,
     Forward,
     ForwardingTable,
@@ -199,6 +198,7 @@ class Ruleset:
                 for memory_key in _memory_keys(new):
                     users_of[memory_key][key] = new
         before: dict[_MemoryKey, Memory] = {}
+        rebound: list[Chain] = []  # chains of maps that must be made anew
         for memory_key, users in users_of.items():
             known = self._memories.pop(memory_key, None)
             before[memory_key] = known.memory if known else NO_MEMORY
@@ -214,18 +214,25 @@ class Ruleset:
             for spec in before[memory_key].maps:
                 self._sets.release(spec)
                 if users and _somebody_left(spec.name, before[memory_key], after):
-                    plan.places[spec.name] = after.places
+                    plan.relocations[spec.name] = Relocation(before[memory_key].ports[spec.name], after.places)
+            if any(old.name == new.name and old != new for old in before[memory_key].maps for new in after.maps):
+                rebound.extend(after.chains)
             for key, frontend in users.items():
                 own.setdefault(key, (frontend, frontend))
+        plan.rebound_chains = {chain.name: chain for chain in rebound}
         return before
 
     def _entry(self, pool: Pool, protocol: Protocol) -> str:
         assert pool.affinity is not None
         return self._memories[_MemoryKey(pool.affinity.name, protocol)].memory.entry(pool)
 
-    def places(self) -> dict[str, Mapping[Endpoint, str]]:
-        """For every affinity map, where each backend's entries belong."""
-        return {spec.name: m.memory.places for m in self._memories.values() for spec in m.memory.maps}
+    def relocations(self) -> dict[str, Relocation]:
+        """For every map of session affinity, what belongs in it."""
+        return {
+            name: Relocation(port, known.memory.places)
+            for known in self._memories.values()
+            for name, port in known.memory.ports.items()
+        }
 
     # --- sizes --------------------------------------------------------------------------------------------------
 

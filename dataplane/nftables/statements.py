@@ -39,19 +39,11 @@ class Statement(NamedTuple):
     code: bytes
 
 
-class AnonymousMap(NamedTuple):
-    """A map that belongs to one rule: a drawn number → the chain to go to. `name` is for the kernel only."""
-
-    name: str
-    chains: tuple[str, ...]
-
-
 class Rule(NamedTuple):
     """Statements in order; the first condition that does not hold ends the rule."""
 
     text: str
     code: bytes
-    map: AnonymousMap | None = None  #: the one that a `choose` in the rule looks into
 
 
 def rule(*statements: Statement) -> Rule:
@@ -133,6 +125,12 @@ TRANSLATED = Statement(
 )
 
 
+def one_in(count: int) -> Statement:
+    """Holds for one packet in so many, by chance."""
+    draw = fields.random_number(count)
+    return Statement(f"{draw.text} 0", draw.load(_FIRST) + _compare(_EQUAL, fields.index(0)))
+
+
 def is_protocol(protocol: Protocol) -> Statement:
     code = fields.PROTOCOL.load(_FIRST) + _compare(_EQUAL, bytes([protocol.number]))
     return Statement(f"meta l4proto {protocol.lower()}", code)
@@ -157,7 +155,7 @@ def not_in_set(key: tuple[Field, ...], set_name: str) -> Statement:
 # --- ends of a rule -----------------------------------------------------------------------------------------------
 
 
-def verdict(code: kernel.Verdict, chain: str | None = None) -> bytes:
+def verdict(code: int, chain: str | None = None) -> bytes:
     """A verdict as data: the immediate end of a rule, or what an element of a verdict map holds."""
     parts = [signed_number(kernel.NFTA_VERDICT_CODE, code)]
     if chain is not None:
@@ -271,11 +269,3 @@ def _constant(register: int, value: bytes) -> bytes:
 
 def _port(port: int) -> bytes:
     return port.to_bytes(2, "big")
-
-
-def choose(name: str, chains: tuple[str, ...]) -> Rule:
-    """Go to one of the chains, each equally likely."""
-    draw = fields.random_number(len(chains))
-    ends = ", ".join(f"{i} : goto {chain}" for i, chain in enumerate(chains))
-    code = draw.load(_FIRST) + _lookup(name, into=kernel.REGISTER_VERDICT)
-    return Rule(f"{draw.text} vmap {{ {ends} }}", code, AnonymousMap(name, chains))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from dataplane.interface import DataplaneError
 from dataplane.netlink import messages
 from dataplane.netlink.channel import Channel, NetlinkError
 from dataplane.nftables import elements, objects
 from dataplane.nftables.elements import Element
-from dataplane.nftables.kernel import Message, SetFlag
+from dataplane.nftables.kernel import Message
 from dataplane.nftables.layer3 import Layer3
 from dataplane.nftables.objects import TABLE, Chain, Set
 from dataplane.nftables.plan import Plan
-from dataplane.nftables.statements import Rule
 
 
 class Transaction:
@@ -75,22 +76,9 @@ class Transaction:
 
     def add_rules(self, layer: Layer3, chain: Chain) -> None:
         for rule in chain.rules:
-            self._add_rule(layer, chain.name, rule)
-
-    def _add_rule(self, layer: Layer3, chain: str, rule: Rule) -> None:
-        if rule.map:
-            spec = Set(
-                rule.map.name,
-                objects.DRAWN_NUMBER,
-                objects.Holds.VERDICT,
-                SetFlag.ANONYMOUS | SetFlag.CONSTANT,
-                len(rule.map.chains),
-            )
-            self.add_set(layer, spec)
-            self.add_elements(layer, spec.name, elements.numbered_gotos(rule.map.chains))
-        words = f"add rule {layer} {TABLE} {chain} {rule.text}"
-        body = objects.new_rule(layer, chain, rule.code)
-        self._add(Message.NEWRULE, messages.CREATE | messages.APPEND, body, words)
+            words = f"add rule {layer} {TABLE} {chain.name} {rule.text}"
+            body = objects.new_rule(layer, chain.name, rule.code)
+            self._add(Message.NEWRULE, messages.CREATE | messages.APPEND, body, words)
 
     # --- sets and elements --------------------------------------------------------------------------------------
 
@@ -118,24 +106,29 @@ class Transaction:
 
     # --- plans --------------------------------------------------------------------------------------------------
 
-    def carry_out(self, layer: Layer3, plan: Plan) -> None:
+    def carry_out(self, layer: Layer3, plan: Plan, kept: Mapping[str, list[Element]] = MappingProxyType({})) -> None:
         """All of a plan but the removal of chains and sets that are no longer used.
 
         Those are only emptied: before Linux 6.2 the kernel counts a chain as used until a transaction that deletes
-        the last element naming it is over, and refuses to delete it in the same one.
+        the last element naming it is over, and refuses to delete it in the same one. `kept` has the elements that
+        changed sets begin with.
         """
-        for spec in plan.new_sets.values():
+        rewritten = {**plan.rebound_chains, **plan.changed_chains}
+        for name in (*rewritten, *plan.gone_chains):
+            if name not in plan.new_chains:
+                self.flush_chain(layer, name)
+        for name in plan.changed_sets:
+            self.delete_set(layer, name)
+        for spec in (*plan.new_sets.values(), *plan.changed_sets.values()):
             self.add_set(layer, spec)
         for chain in plan.new_chains.values():
             self.add_chain(layer, chain)
         # Rules before elements: binding a map to a rule makes the kernel look at each element that it has.
-        for chain in (*plan.changed_chains.values(), *plan.gone_chains.values()):
-            self.flush_chain(layer, chain.name)
-        for chain in (*plan.new_chains.values(), *plan.changed_chains.values()):
+        for chain in {**rewritten, **plan.new_chains}.values():
             self.add_rules(layer, chain)
         for set_name, members in plan.removed.items():
             self.delete_elements(layer, set_name, members)
-        for set_name, members in plan.added.items():
+        for set_name, members in (*plan.added.items(), *kept.items()):
             self.add_elements(layer, set_name, members)
 
 

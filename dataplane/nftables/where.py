@@ -1,0 +1,39 @@
+"""Where a frontend is served: its elements and the chains it can pass, as text for people."""
+
+from __future__ import annotations
+
+import re
+
+from dataplane.nftables import texts
+from dataplane.nftables.ruleset import Ruleset
+from dataplane.nftables.skeleton import ALLOWED_SOURCES, LIMITED
+from dataplane.table import Frontend
+
+_CALL = re.compile(r"\b(?:goto|jump) (\S+)")
+
+
+def where(layer_word: str, ruleset: Ruleset, frontend: Frontend) -> str:
+    """Everything that belongs to this frontend, in the order in which a packet meets it."""
+    lines: list[str] = []
+    calls: list[str] = []
+    by_set: dict[str, list[str]] = {}
+    for name, key, tail in ruleset.parts(frontend).elements:
+        text = texts.element(ruleset.sets[name], key, tail)
+        by_set.setdefault(name, []).append(text)
+        calls += _CALL.findall(text)
+    # Sources are checked before anything else.
+    for name in sorted(by_set, key=lambda n: n not in (LIMITED, ALLOWED_SOURCES)):
+        kind = "map" if ruleset.sets[name].is_map else "set"
+        lines.append(f"{kind} {layer_word} svcplane {name} {{")
+        lines += [f"\t{text}" for text in by_set[name]]
+        lines.append("}")
+    seen: set[str] = set()
+    while calls:
+        name = calls.pop(0)
+        if name in seen:
+            continue
+        seen.add(name)
+        text = ruleset.chains[name].text
+        lines.append(text)
+        calls += _CALL.findall(text)
+    return "\n".join(lines)
