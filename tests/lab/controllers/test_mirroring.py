@@ -83,10 +83,17 @@ def test_endpoints_of_a_service_with_selector_or_of_none_are_not_mirrored(cluste
     assert mirrored(cluster) == []
 
 
-def test_a_label_keeps_endpoints_from_being_mirrored(cluster):
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+        {"annotations": {"control-plane.alpha.kubernetes.io/leader": "{}"}},
+    ],
+)
+def test_endpoints_that_say_so_and_those_that_are_locks_are_not_mirrored(cluster, marks):
     cluster.serve(selector=None)
     endpoints = by_hand(subset("192.0.2.1"))
-    endpoints["metadata"]["labels"] = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    endpoints["metadata"] |= marks
     cluster.store.create(ENDPOINTS, endpoints)
     cluster.settle()
     assert mirrored(cluster) == []

@@ -163,3 +163,9 @@ def test_scaling_down_keeps_the_ready_pods(cluster, make):
     cluster.apply(REPLICA_SETS, replica_set(make, replicas=2))
     cluster.settle()
     assert {key_of(pod).name for pod in cluster.pods()} == keep
+
+
+def test_of_equals_the_one_that_was_restarted_most_goes_first(make):
+    pods = [make.pod("steady"), make.pod("unsteady")]
+    pods[1]["status"]["containerStatuses"] = [{"name": "c", "restartCount": 4}]
+    assert names(victims(pods, 1)) == ["unsteady"]

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.controllers.deployment.limits import Limits
-from lab.controllers.deployment.rollout import Scale, recreate_step, rescale, rolling_step
+from lab.controllers.deployment.replica_sets import scale_of
+from lab.controllers.deployment.rollout import Scale, recreate_step, rescale, rolling_step, size_of_new
 
 
 def limits_of(make, replicas, **rolling):
@@ -115,3 +116,31 @@ def test_a_rollout_never_leaves_its_limits_and_always_ends(wanted, surge, unavai
         if not moved and not rollout.becomes_available(next(choices)):
             break
     assert {name: size for name, (size, _) in rollout.sets.items() if size} == {"new": wanted}
+
+
+def test_pods_that_do_not_serve_yet_are_not_counted_as_a_reason_to_take_more_away():
+    assert rolling_step(Limits(3, 1, 1), Scale("new", 1, 0), [Scale("old", 3, 1)]) == {"old": 2}
+
+
+def test_when_there_are_too_many_already_the_new_one_does_not_shrink_for_it():
+    assert size_of_new(Limits(3, 1, 0), 1, 8) == 1
+
+
+@pytest.mark.parametrize(("wanted", "favoured", "size"), [(10, "c", 4), (8, "a", 2)])
+def test_what_rounding_leaves_is_added_to_the_newest_and_taken_from_the_oldest(wanted, favoured, size):
+    sets = [Scale(name, 3, 3, most_then=9) for name in "abc"]
+    assert rescale(Limits(wanted, 0, 1), sets[2], sets[:2], rolling=True, done=False) == {favoured: size}
+
+
+def test_when_the_new_one_serves_all_the_old_ones_just_go():
+    old, new = Scale("old", 2, 2, most_then=4), Scale("new", 3, 3, most_then=4)
+    assert rescale(Limits(3, 1, 1), new, [old], rolling=True, done=True) == {"old": 0}
+
+
+def test_pods_that_are_about_to_go_are_not_counted_as_available():
+    replica_set = {
+        "metadata": {"name": "old", "annotations": {"deployment.kubernetes.io/max-replicas": "4"}},
+        "spec": {"replicas": 2},
+        "status": {"availableReplicas": 3},
+    }
+    assert scale_of(replica_set) == Scale("old", 2, 2, most_then=4)

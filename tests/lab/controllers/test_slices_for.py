@@ -190,3 +190,20 @@ def test_the_time_of_the_change_is_written_and_taken_off_by_a_write_that_has_non
     assert before[0]["metadata"]["annotations"][key] == time
     (updated,) = slices_for(make.service(), pods[1:], nodes, before).update
     assert key not in updated["metadata"].get("annotations", {})
+
+
+def test_of_slices_that_are_written_anyway_the_fullest_is_filled_first(make, nodes):
+    pods = [make.pod(f"p{i:02}", f"10.0.0.{i}") for i in range(20)]
+    before = stored(slices_for(make.service(), pods, nodes, [], limit=10))
+    left = [*pods[3:10], *pods[11:]]  # 7 and 9 remain
+    new = [make.pod("x", "10.0.0.98")]
+    plan = slices_for(make.service(), left + new, nodes, before, limit=10)
+    assert sorted(len(s["endpoints"]) for s in plan.update) == [7, 10]
+
+
+def test_a_slice_that_is_being_deleted_does_not_count(make, nodes):
+    pods = [make.pod("a", "10.0.0.1")]
+    before = stored(slices_for(make.service(), pods, nodes, []))
+    before[0]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    plan = slices_for(make.service(), pods, nodes, before)
+    assert (len(plan.create), len(plan.update), len(plan.delete)) == (1, 0, 0)
