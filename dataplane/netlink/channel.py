@@ -24,6 +24,7 @@ _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 _RECEIVE_BUFFER = 8 << 20
 _DATAGRAM = 1 << 20  # the kernel makes dump datagrams as large as the reader's buffer, up to 32 KiB
 _DUMP_ATTEMPTS = 10
+_REQUESTS_AT_ONCE = 1000  # their acknowledgements fit into the receive buffer
 
 _BATCH_BEGIN, _BATCH_END = 16, 17
 _NFTABLES = 10  # the resource id of a batch: NFNL_SUBSYS_NFTABLES
@@ -140,6 +141,21 @@ class Channel:
                     raise NetlinkError([refusal])
                 else:
                     return answers
+
+    def requests(self, kind: int, bodies: Sequence[bytes]) -> list[Refusal]:
+        """Send many messages of one kind, each on its own: some may be refused and the others happen all the same.
+
+        The sequence number of a refusal is the index of its body.
+        """
+        refusals: list[Refusal] = []
+        for start in range(0, len(bodies), _REQUESTS_AT_ONCE):
+            chunk = bodies[start : start + _REQUESTS_AT_ONCE]
+            first = self._next_sequence(len(chunk))
+            flags = messages.REQUEST | messages.ACK
+            self._send([messages.message(kind, flags, first + i, body) for i, body in enumerate(chunk)])
+            found, _ = self._outcome(first, first + len(chunk) - 1)
+            refusals += [r._replace(sequence=r.sequence - first + start) for r in found]
+        return refusals
 
     def dump(self, kind: int, body: bytes) -> list[memoryview]:
         """The bodies of a whole list. Repeated while the kernel says that it changed in the meantime."""

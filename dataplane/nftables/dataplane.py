@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from dataplane.changes import Changes
+from dataplane.conntrack import FlowCleaner
 from dataplane.interface import Applied, DataplaneError, Drift
 from dataplane.netlink.channel import Channel
 from dataplane.nftables import dump, remembering
@@ -47,6 +48,7 @@ class NftablesDataplane:
             self._watch = Watch()
         except OSError as error:
             raise DataplaneError(f"nftables: cannot open a netlink socket: {error}") from error
+        self._flows = FlowCleaner()
         self._table = ForwardingTable()
         self._applied = False
         self._families: dict[Layer3, _Family] | None = None  # None: not known, the next apply writes everything
@@ -55,6 +57,7 @@ class NftablesDataplane:
         """Give the sockets back. The rules stay."""
         self._channel.close()
         self._watch.close()
+        self._flows.close()
 
     # --- apply --------------------------------------------------------------------------------------------------
 
@@ -70,6 +73,10 @@ class NftablesDataplane:
             except OutgrownError:
                 full, operations = True, self._write_everything(table)
         self._delete_unused()
+        self._flows.note(changes)
+        # Rules are in force whether or not old flows can be forgotten now; what is left is tried again next time.
+        with contextlib.suppress(OSError):
+            self._flows.clean(table)
         return Applied(full, operations, time.monotonic() - started)
 
     def _write_everything(self, table: ForwardingTable) -> int:
@@ -212,6 +219,11 @@ class NftablesDataplane:
         """Readable when somebody changed a ruleset in this namespace; then ask `tampered`."""
         return self._watch.fileno()
 
+    @property
+    def pending(self) -> frozenset[FrontendKey]:
+        """UDP frontends whose old flows could not be looked at yet; the next apply tries again."""
+        return self._flows.pending
+
     def where(self, key: FrontendKey) -> str:
         frontend = self._table.frontends[key]
         layer = LAYERS[key.family]
@@ -236,7 +248,7 @@ class NftablesDataplane:
         self._families, self._table, self._applied = None, ForwardingTable(), False
 
 
-@contextmanager
+@contextlib.contextmanager
 def _reading() -> Iterator[None]:
     try:
         yield

@@ -1,0 +1,164 @@
+"""Forgetting UDP flows that go where they no longer should.
+
+A flow keeps the translation it began with for as long as packets come. TCP connections end by themselves, and may
+go on to a terminating backend; a UDP client that keeps sending from one port would never meet the new rules. So
+after a change, flows of the changed UDP frontends are deleted unless they go to an endpoint that still serves
+(`Frontend.serving`). TCP and SCTP are never touched.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dataplane.changes import Changes
+from dataplane.netlink import attributes, messages
+from dataplane.netlink.addresses import local_addresses
+from dataplane.netlink.attributes import attribute, nested, number_of
+from dataplane.netlink.channel import Channel, NetlinkError
+from dataplane.table import Endpoint, Family, ForwardingTable, Frontend, FrontendKey, Protocol
+
+_GET, _DELETE = 0x101, 0x102  # IPCTNL_MSG_CT_GET, _DELETE in the ctnetlink subsystem
+_CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY, _CTA_STATUS, _CTA_ID, _CTA_ZONE, _CTA_FILTER = 1, 2, 3, 12, 18, 25
+_CTA_TUPLE_IP, _CTA_TUPLE_PROTO = 1, 2
+_CTA_IP_V4_SRC, _CTA_IP_V4_DST, _CTA_IP_V6_SRC, _CTA_IP_V6_DST = 1, 2, 3, 4
+_CTA_PROTO_NUM, _CTA_PROTO_SRC_PORT, _CTA_PROTO_DST_PORT = 1, 2, 3
+_CTA_FILTER_ORIG_FLAGS = 1
+_FILTER_PROTO_NUM = 1 << 3
+_DST_NAT = 1 << 5  # IPS_DST_NAT
+
+_NUMBERS = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One UDP entry of the conntrack table: whom the client wrote to, and who answers."""
+
+    destination: Endpoint
+    answers: Endpoint
+    translated: bool  #: its destination was
+    delete: bytes  #: the message body that deletes it
+
+
+class FlowCleaner:
+    """Remembers which UDP frontends changed until their flows have been looked at.
+
+    After every successful apply: `note` what changed, then `clean`. If cleaning fails the frontends stay in
+    `pending`, and the next `clean` tries again.
+    """
+
+    def __init__(self) -> None:
+        self._channel: Channel | None = None
+        self._pending: set[FrontendKey] = set()
+
+    @property
+    def pending(self) -> frozenset[FrontendKey]:
+        """The frontends that may still have flows to forget."""
+        return frozenset(self._pending)
+
+    def close(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def note(self, changes: Changes) -> None:
+        """Add the UDP frontends of which flows may have to go: new, removed, or no longer served by somebody."""
+        for key, (old, new) in changes.frontends.items():
+            if key.protocol is Protocol.UDP and (old is None or new is None or old.serving - new.serving):
+                self._pending.add(key)
+
+    def clean(self, table: ForwardingTable) -> int:
+        """Delete the flows of pending frontends that are not as in `table`, and return how many.
+
+        Raises OSError; then everything stays pending. What is deleted already needs no second time.
+        """
+        if not self._pending:
+            return 0
+        if self._channel is None:
+            self._channel = Channel()
+        judge = _Judge(table, self._pending)
+        deleted = 0
+        for family in sorted({key.family for key in self._pending}):
+            stale = [flow.delete for flow in flows(self._channel, family) if judge.is_stale(flow)]
+            refusals = self._channel.requests(_DELETE, stale)
+            for refusal in refusals:
+                if refusal.code != errno.ENOENT:  # it ended by itself in the meantime
+                    raise NetlinkError([refusal])
+            deleted += len(stale) - len(refusals)
+        self._pending.clear()
+        return deleted
+
+
+class _Judge:
+    """Which flows have to go."""
+
+    def __init__(self, table: ForwardingTable, pending: set[FrontendKey]) -> None:
+        self._frontends = table.frontends
+        self._pending = pending
+        self._node_addresses: frozenset[str] = frozenset()
+        node_ports = {key.family for key in pending if key.is_node_port}
+        if node_ports:
+            self._node_addresses = table.node_addresses
+            if any(family.any_address in table.node_addresses for family in node_ports):
+                self._node_addresses |= local_addresses()
+
+    def is_stale(self, flow: Flow) -> bool:
+        key = self._frontend_of(flow.destination)
+        if key not in self._pending:
+            return False
+        frontend: Frontend | None = self._frontends.get(key)
+        if frontend is None:
+            return flow.translated  # what was never ours may be somebody's who listens there
+        return flow.answers not in frontend.serving
+
+    def _frontend_of(self, destination: Endpoint) -> FrontendKey:
+        """As packets find it: first by address and port, then as a NodePort."""
+        key = FrontendKey(destination.address, Protocol.UDP, destination.port)
+        if key in self._pending or key in self._frontends or destination.address not in self._node_addresses:
+            return key
+        return FrontendKey(Family.of(destination.address).any_address, Protocol.UDP, destination.port)
+
+
+def flows(channel: Channel, family: Family) -> Iterator[Flow]:
+    """The UDP flows of the conntrack table. Linux before 5.8 lists all protocols, so they are looked at here too."""
+    udp = bytes([Protocol.UDP.number])
+    wanted = nested(_CTA_TUPLE_ORIG, nested(_CTA_TUPLE_PROTO, attribute(_CTA_PROTO_NUM, udp))) + nested(
+        _CTA_FILTER, attribute(_CTA_FILTER_ORIG_FLAGS, _FILTER_PROTO_NUM.to_bytes(4, sys.byteorder))
+    )
+    for body in channel.dump(_GET, messages.netfilter_body(_NUMBERS[family], wanted)):
+        entry = attributes.parse(messages.netfilter_attributes(body))
+        original = attributes.parse(entry[_CTA_TUPLE_ORIG])
+        ports = attributes.parse(original[_CTA_TUPLE_PROTO])
+        if bytes(ports[_CTA_PROTO_NUM]) != udp:
+            continue
+        reply = attributes.parse(entry[_CTA_TUPLE_REPLY])
+        yield Flow(
+            _endpoint(family, original, answering=False),
+            _endpoint(family, reply, answering=True),
+            bool(number_of(entry[_CTA_STATUS]) & _DST_NAT),
+            _deletion(family, entry),
+        )
+
+
+def _endpoint(family: Family, packed: dict[int, memoryview], answering: bool) -> Endpoint:
+    """One end of a tuple: its source if it is the one that answers, else its destination."""
+    addresses = attributes.parse(packed[_CTA_TUPLE_IP])
+    ports = attributes.parse(packed[_CTA_TUPLE_PROTO])
+    if family is Family.IPV4:
+        address = addresses[_CTA_IP_V4_SRC if answering else _CTA_IP_V4_DST]
+    else:
+        address = addresses[_CTA_IP_V6_SRC if answering else _CTA_IP_V6_DST]
+    port = ports[_CTA_PROTO_SRC_PORT if answering else _CTA_PROTO_DST_PORT]
+    return Endpoint(socket.inet_ntop(_NUMBERS[family], address), number_of(port))
+
+
+def _deletion(family: Family, entry: dict[int, memoryview]) -> bytes:
+    """By tuple, zone and id: never another flow that has come in its place."""
+    parts = attribute(_CTA_TUPLE_ORIG | attributes.NESTED, bytes(entry[_CTA_TUPLE_ORIG]))
+    for kind in (_CTA_ZONE, _CTA_ID):
+        if kind in entry:
+            parts += attribute(kind, bytes(entry[kind]))
+    return messages.netfilter_body(_NUMBERS[family], parts)
