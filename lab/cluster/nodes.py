@@ -80,8 +80,11 @@ def register(store: Store, hosts: tuple[Host, ...], now: datetime) -> None:
 
 
 def set_proxy_condition(store: Store, name: str, ready: bool, reason: str, message: str, now: datetime) -> None:
-    """Write how the agent of a node is."""
-    node = store.get(NODES, "", name)
+    """Write how the agent of a node is, if the Node is still there."""
+    stored = store.find(NODES, name)
+    if stored is None:
+        return
+    node = stored.object
     old = condition(node, PROXY_READY)
     new = _condition(PROXY_READY, ready, reason, message, now)
     if old is not None and old["status"] == new["status"]:

@@ -9,6 +9,7 @@ from lab.api.errors import ApiError, Object
 from lab.api.registry import PODS
 from lab.api.selectors import FieldSelector
 from lab.api.store import Store
+from lab.controllers.events import EventRecorder
 from lab.kubelet.node import NodeRuntime
 from lab.kubelet.worker import PodWorker
 
@@ -21,6 +22,7 @@ class Kubelet:
     def __init__(self, store: Store, node: NodeRuntime) -> None:
         self._store = store
         self._node = node
+        self._events = EventRecorder(store, node.clock, "kubelet")
         self._workers: dict[str, PodWorker] = {}  #: by uid
         self._tasks: dict[str, asyncio.Task[None]] = {}  #: by namespace/name: the latest life of this name
 
@@ -53,7 +55,7 @@ class Kubelet:
             return
         if not self._still_exists(pod):
             return
-        worker = self._workers[uid] = PodWorker(pod, self._node, self._store)
+        worker = self._workers[uid] = PodWorker(pod, self._node, self._store, self._events)
         task = group.create_task(self._live(worker, self._tasks.get(worker.name)))
         self._tasks[worker.name] = task
 
@@ -63,6 +65,8 @@ class Kubelet:
             await asyncio.wait((predecessor,))
         try:
             await worker.run()
+        except Exception:  # one pod's trouble must not stop the others
+            log.exception("%s has ended badly", worker.name)
         finally:
             del self._workers[worker.uid]
             if self._tasks.get(worker.name) is asyncio.current_task():

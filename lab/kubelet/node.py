@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeAlias
 
 from lab.kubelet.addresses import AddressPool
 from lab.network.namespace import Namespace
 from lab.network.network import Network
 from lab.network.topology import Host
 from lab.pod.asynchronous import AsyncProcesses
+
+#: Tells people what happens to a pod, as an Event: (Normal or Warning, reason, message).
+Tell: TypeAlias = Callable[[str, str, str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 
 from lab.api.errors import Object
+from lab.controllers.events import NORMAL, WARNING
 from lab.kubelet.attempt import Target, attempt
+from lab.kubelet.node import Tell
 from lab.kubelet.probes import LIVENESS, READINESS, STARTUP, Probe, Verdict, probe_of
-
-log = logging.getLogger(__name__)
 
 
 class Prober:
@@ -21,13 +20,19 @@ class Prober:
     """
 
     def __init__(
-        self, pod: Object, target: Target, changed: Callable[[], None], restart: Callable[[], Awaitable[None]]
+        self,
+        pod: Object,
+        target: Target,
+        *,
+        changed: Callable[[], None],
+        restart: Callable[[], Awaitable[None]],
+        tell: Tell,
     ) -> None:
-        self._name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         self._containers: list[Object] = pod["spec"]["containers"]
         self._target = target
         self._changed = changed
         self._restart = restart
+        self._tell = tell
         self._stopping = False
         self.ready: dict[str, bool] = {}
         self.started: dict[str, bool] = {}
@@ -63,8 +68,9 @@ class Prober:
         await asyncio.sleep(probe.initial_delay)
         while (reason := await attempt(probe.action, self._target, probe.timeout)) is not None:
             failures += 1
+            self._tell(WARNING, "Unhealthy", f"Startup probe failed: {reason}")
             if failures == probe.failure_threshold:
-                await self._give_up(name, "startup", reason)
+                await self._give_up(name, "startup")
             await asyncio.sleep(probe.period)
         self.started[name] = True
         container = next(c for c in self._containers if c["name"] == name)
@@ -76,11 +82,10 @@ class Prober:
         await asyncio.sleep(probe.initial_delay)
         while True:
             reason = await attempt(probe.action, self._target, probe.timeout)
+            if reason is not None:
+                self._tell(WARNING, "Unhealthy", f"Readiness probe failed: {reason}")
             if verdict.count(reason is None):
                 self.ready[name] = verdict.success
-                log.info(
-                    "%s: %s is %s%s", self._name, name, "ready" if verdict.success else "not ready: ", reason or ""
-                )
                 self._changed()
             await asyncio.sleep(probe.period)
 
@@ -89,11 +94,13 @@ class Prober:
         await asyncio.sleep(probe.initial_delay)
         while True:
             reason = await attempt(probe.action, self._target, probe.timeout)
+            if reason is not None:
+                self._tell(WARNING, "Unhealthy", f"Liveness probe failed: {reason}")
             if verdict.count(reason is None) and not verdict.success:
-                await self._give_up(name, "liveness", reason or "")
+                await self._give_up(name, "liveness")
             await asyncio.sleep(probe.period)
 
-    async def _give_up(self, name: str, kind: str, reason: str) -> None:
+    async def _give_up(self, name: str, kind: str) -> None:
         if not self._stopping:
-            log.info("%s: %s failed its %s probe (%s), restarting", self._name, name, kind, reason)
+            self._tell(NORMAL, "Killing", f"Container {name} failed {kind} probe, will be restarted")
             await self._restart()

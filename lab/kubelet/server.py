@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from lab.api.errors import Object
-from lab.kubelet.node import NodeRuntime, log_file
+from lab.controllers.events import NORMAL, WARNING
+from lab.kubelet.node import NodeRuntime, Tell, log_file
 from lab.kubelet.status import Ended, Server, is_sidecar
 from lab.network.namespace import Namespace
 from lab.pod.asynchronous import Running
@@ -24,12 +25,16 @@ _LONG_ENOUGH = 30.0  #: a server that ran so long is restarted at once again
 class PodServerRunner:
     """Keeps one pod's server running. `state` says how it is, and `changed` is called when that changes."""
 
-    def __init__(self, pod: Object, node: NodeRuntime, machine: Namespace, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, pod: Object, node: NodeRuntime, machine: Namespace, *, changed: Callable[[], None], tell: Tell
+    ) -> None:
         self.state = Server()
         self._pod = pod
         self._node = node
         self._machine = machine
         self._changed = changed
+        self._tell = tell
+        self._containers = ", ".join(container["name"] for container in pod["spec"]["containers"])
         self._process: Running | None = None
         self._stopping = asyncio.Event()
 
@@ -41,6 +46,7 @@ class PodServerRunner:
             process = self._process = self._start()
             await asyncio.wait((process.listening, process.exited), return_when=asyncio.FIRST_COMPLETED)
             if process.listening.done():
+                self._tell(NORMAL, "Started", f"Started container {self._containers}")
                 self._set(replace(self.state, started=started))
                 companion = asyncio.ensure_future(while_running())
                 await asyncio.wait((process.exited,))
@@ -55,6 +61,8 @@ class PodServerRunner:
             delay = min(FIRST_DELAY * 2.0 ** (failures - 1), LONGEST_DELAY) if failures else 0.0
             failures += 1
             message = f"back-off {delay:g}s restarting failed container" if delay else ""
+            if delay:
+                self._tell(WARNING, "BackOff", f"Back-off restarting failed container {self._containers}")
             self._set(Server(waiting="CrashLoopBackOff", message=message, restarts=self.state.restarts + 1, last=ended))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay)
@@ -67,6 +75,7 @@ class PodServerRunner:
     def stop(self) -> Running | None:
         """From now on the server is not started again. Returns its process, which the caller ends, if there is one."""
         self._stopping.set()
+        self._tell(NORMAL, "Killing", f"Stopping container {self._containers}")
         return self._process
 
     def _start(self) -> Running:

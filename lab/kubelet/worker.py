@@ -12,6 +12,7 @@ from typing import Any
 from lab.api.errors import ApiError, Object
 from lab.api.registry import PODS
 from lab.api.store import Store
+from lab.controllers.events import WARNING, EventRecorder
 from lab.controllers.objects import is_going
 from lab.kubelet.attempt import Target, attempt
 from lab.kubelet.node import NodeRuntime
@@ -30,13 +31,14 @@ _ADDRESS_RETRY = 5.0  #: seconds until a pod without an address asks for one aga
 class PodWorker:
     """`run` is the pod's life. `update` and `remove` tell it what has become of the object meanwhile."""
 
-    def __init__(self, pod: Object, node: NodeRuntime, store: Store) -> None:
+    def __init__(self, pod: Object, node: NodeRuntime, store: Store, events: EventRecorder) -> None:
         metadata = pod["metadata"]
         self.name = f"{metadata['namespace']}/{metadata['name']}"
         self.uid: str = metadata["uid"]
         self._pod = pod
         self._node = node
         self._store = store
+        self._events = events
         self._since = node.clock()
         self._own_network = not pod["spec"].get("hostNetwork")
         self._machine_name = f"{metadata['namespace']}.{metadata['name']}"
@@ -68,8 +70,9 @@ class PodWorker:
             machine = await self._join_network()
             if machine is not None:
                 await self._live(machine)
-        except Exception as error:  # one pod's trouble must not stop the others
+        except Exception as error:
             log.exception("%s can not be run", self.name)
+            self._tell(WARNING, "Failed", f"Failed to run the pod: {error}")
             self._publish_waiting("RunContainerError", str(error))
         finally:
             await self._leave_network()
@@ -86,7 +89,8 @@ class PodWorker:
             try:
                 self._addresses = self._node.addresses.take()
             except LookupError as error:
-                self._publish_waiting("ContainerCreating", f"failed to set up the pod's network: {error}")
+                self._tell(WARNING, "FailedCreatePodSandBox", f"Failed to set up the pod's network: {error}")
+                self._publish_waiting("ContainerCreating", str(error))
                 await self._news(_ADDRESS_RETRY)
                 continue
             pod = Pod(self._machine_name, self._node.host.name, self._addresses)
@@ -101,8 +105,14 @@ class PodWorker:
     async def _live(self, machine: Namespace) -> None:
         """Run the server until it is over, or until the pod is deleted and stopped."""
         target = Target(self._addresses[0], machine, self._node.machine)
-        server = self._server = PodServerRunner(self._pod, self._node, machine, self._publish)
-        prober = self._prober = Prober(self._pod, target, self._publish, lambda: server.restart(self._grace))
+        server = self._server = PodServerRunner(self._pod, self._node, machine, changed=self._publish, tell=self._tell)
+        prober = self._prober = Prober(
+            self._pod,
+            target,
+            changed=self._publish,
+            restart=lambda: server.restart(self._grace),
+            tell=self._tell,
+        )
         running = asyncio.create_task(server.run(prober.run))
         going = asyncio.create_task(self._until_going())
         try:
@@ -137,7 +147,7 @@ class PodWorker:
             else:
                 failure = await attempt(action_of(container, hook), target, timeout=self._grace)
                 if failure is not None:
-                    log.info("%s: preStop hook of %s failed: %s", self.name, container["name"], failure)
+                    self._tell(WARNING, "FailedPreStopHook", f"PreStopHook of {container['name']} failed: {failure}")
 
     async def _until_deadline(self, future: asyncio.Future[Any]) -> None:
         """Wait for this, but no longer than the grace period, which a second delete may shorten."""
@@ -168,6 +178,9 @@ class PodWorker:
         self._updated.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._updated.wait(), seconds)
+
+    def _tell(self, kind: str, reason: str, message: str) -> None:
+        self._events.record(PODS, self._pod, kind, reason, message)
 
     def _publish(self) -> None:
         """Write the pod's status as it is now."""

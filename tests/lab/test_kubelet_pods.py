@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lab.api.errors import ApiError
-from lab.api.registry import PODS
+from lab.api.registry import CORE_EVENTS, PODS
 from lab.api.store import Store
 from lab.kubelet import Kubelet
 from lab.kubelet.addresses import AddressPool
@@ -48,6 +48,10 @@ class OneNode:
 
     def pod(self, name: str = "web") -> dict[str, Any]:
         return self.store.get(PODS, "default", name)
+
+    def told(self) -> dict[str, str]:
+        """The Events so far: reason and latest message."""
+        return {event["reason"]: event["message"] for event in self.store.list(CORE_EVENTS)[0]}
 
     def container(self, name: str = "web") -> dict[str, Any]:
         """The status of the pod's only container."""
@@ -131,6 +135,7 @@ def test_a_pod_gets_an_address_and_answers_there(with_kubelet: Run) -> None:
         assert [entry["ip"] for entry in status["podIPs"]] == ["10.244.1.2", "fd00:244:1::2"]
         assert await node.answers("10.244.1.2", 9090) == {"web"}
         assert await node.answers("fd00:244:1::2") == {"web"}
+        assert node.told() == {"Started": "Started container web"}
         assert "serves TCP [5353, 8080, 8081, 9090]" in (node.logs / "default_web.log").read_text()
 
     with_kubelet(body)
@@ -158,6 +163,7 @@ def test_a_readiness_probe_decides_about_readiness(with_kubelet: Run) -> None:
         await node.post("10.244.1.2", "/ready?value=false")
         await until(lambda: not node.is_ready())
         assert await node.answers("10.244.1.2") == {"web"}
+        assert node.told()["Unhealthy"] == "Readiness probe failed: HTTP probe failed with statuscode: 503"
         await node.post("10.244.1.2", "/ready?value=true")
         await until(node.is_ready)
         assert node.container()["restartCount"] == 0
@@ -185,6 +191,7 @@ def test_a_failed_liveness_probe_restarts_the_server(with_kubelet: Run) -> None:
         await until(node.is_ready)
         await node.post("10.244.1.2", "/ready?value=false")
         await until(lambda: node.container()["restartCount"] == 1 and node.is_ready())
+        assert node.told()["Killing"] == "Container web failed liveness probe, will be restarted"
         assert node.container()["lastState"]["terminated"]["exitCode"] == 0
         assert await node.answers("10.244.1.2") == {"web"}
 
