@@ -25,7 +25,9 @@ def _dropped(shape: Type, last: Object, config: Object) -> Object:
     for key, before in last.items():
         part = shape.values if isinstance(shape, Map) else shape.fields.get(key, ANYTHING)  # type: ignore[union-attr]
         now = config.get(key)
-        if now is None:
+        if now is None and isinstance(before, dict) and isinstance(part, Map):
+            patch[key] = dict.fromkeys(before)  # others may have put keys of their own there
+        elif now is None:
             patch[key] = None
         elif isinstance(before, dict) and isinstance(now, dict) and isinstance(part, Record | Map):
             if inner := _dropped(part, before, now):
