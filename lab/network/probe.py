@@ -157,6 +157,12 @@ class HeldConnection:
             self._connection.close()
             raise
 
+    @property
+    def source(self) -> tuple[str, int]:
+        """The address and port it was opened from."""
+        address, port = self._connection.getsockname()[:2]
+        return address, port
+
     def ask(self) -> str:
         """The name of the pod that answers, or the kind of error."""
         try:

@@ -15,6 +15,7 @@ COMMANDS = (
     Command("exec", "svcplane.lab.exec", "run a command on the network of a pod, a node, or the outside client"),
     Command("logs", "svcplane.lab.logs", "show what an agent, a pod or the lab itself has said"),
     Command("kubeconfig", "svcplane.lab.kubeconfig", "print the path of the file that kubectl needs"),
+    Command("demo", "svcplane.lab.demo", "watch a Service at work, in a lab of its own that is gone at the end"),
     Command("down", "svcplane.lab.down", "end a cluster and remove everything of it, also after a crash"),
 )
 

@@ -16,7 +16,7 @@ from lab.network.topology import CLUSTER_CIDRS, MOST_NODES, SERVICE_CIDRS
 from svcplane.flags import words
 from svcplane.lab.common import DEFAULT_NAME, add_name
 
-_OUR_AGENT = (sys.executable, "-m", "svcplane.main", "agent")
+OUR_AGENT = (sys.executable, "-m", "svcplane.main", "agent")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--agent",
         type=shlex.split,
-        default=_OUR_AGENT,
+        default=OUR_AGENT,
         metavar="COMMAND",
         help="run this on the nodes in place of 'svcplane agent'; it gets kube-proxy's flags",
     )
