@@ -11,7 +11,7 @@ What they share is here: `collection` and `view` (reading), `work_queue` and `ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from lab.api.store import Store
@@ -19,14 +19,13 @@ from lab.controllers.deployment.controller import DeploymentController
 from lab.controllers.endpoints.controller import EndpointsController
 from lab.controllers.endpointslice.controller import EndpointSliceController
 from lab.controllers.mirroring.controller import MirroringController
+from lab.controllers.objects import Clock
 from lab.controllers.replicaset.controller import ReplicaSetController
 from lab.controllers.runner import Controller, Runner
 from lab.controllers.scheduler.controller import Scheduler
 from lab.controllers.view import View
 
 __all__ = ["all_controllers", "run_controllers"]
-
-Clock = Callable[[], datetime]
 
 
 def _now() -> datetime:
@@ -38,7 +37,7 @@ def all_controllers(store: Store, view: View, clock: Clock = _now) -> Sequence[C
         Scheduler(store, view, clock),
         ReplicaSetController(store, view, clock),
         DeploymentController(store, view, clock),
-        EndpointSliceController(store, view),
+        EndpointSliceController(store, view, clock),
         EndpointsController(store, view),
         MirroringController(store, view),
     )

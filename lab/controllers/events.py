@@ -7,13 +7,11 @@ about the same object again only raises a count.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from datetime import datetime
 
 from lab.api.errors import ApiError, Object
 from lab.api.registry import CORE_EVENTS, Resource
 from lab.api.store import Store
-from lab.controllers.objects import Key, key_of, text_of
+from lab.controllers.objects import Clock, Key, key_of, text_of
 
 REMEMBERED = 1000  #: events kept for all objects together
 
@@ -23,7 +21,7 @@ NORMAL, WARNING = "Normal", "Warning"
 class EventRecorder:
     """Writes events in the name of one component (``deployment-controller``)."""
 
-    def __init__(self, store: Store, clock: Callable[[], datetime], component: str) -> None:
+    def __init__(self, store: Store, clock: Clock, component: str) -> None:
         self._store = store
         self._clock = clock
         self._component = component
@@ -62,7 +60,8 @@ class EventRecorder:
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
-                "generateName": f"{metadata['name']}.",
+                # Lists are in the order of names: this makes it the order of what happened.
+                "name": f"{metadata['name']}.{self._store.version:016x}",
                 "namespace": metadata.get("namespace") or "default",
             },
             "involvedObject": {

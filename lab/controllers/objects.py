@@ -6,10 +6,13 @@ written to.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from lab.api.errors import Object
+
+Clock: TypeAlias = Callable[[], datetime]  #: the time of day; tests have their own
 
 
 class Key(NamedTuple):

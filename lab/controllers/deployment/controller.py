@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Iterable
 
 from lab.api.errors import ApiError, Object
 from lab.api.registry import DEPLOYMENTS, PODS, REPLICA_SETS
@@ -28,6 +27,7 @@ from lab.controllers.deployment.rollout import Sizes, recreate_step, rescale, ro
 from lab.controllers.deployment.status import Family, is_complete, seconds_until_deadline, status_of
 from lab.controllers.events import NORMAL, EventRecorder
 from lab.controllers.objects import (
+    Clock,
     Key,
     annotations_of,
     controller_of,
@@ -46,7 +46,7 @@ class DeploymentController:
 
     name = "deployment"
 
-    def __init__(self, store: Store, view: View, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, view: View, clock: Clock) -> None:
         self._store = store
         self._view = view
         self._clock = clock
@@ -84,9 +84,10 @@ class DeploymentController:
         """Do the next thing. Returns whether that was to create the new ReplicaSet."""
         family = self._family(deployment)
         limits = Limits.of(deployment)
-        paused = bool(deployment["spec"].get("paused"))
-        if paused or is_scaled(deployment, family):
+        if is_scaled(deployment, family):
             self._resize(deployment, family, self._rescaled(deployment, family, limits))
+            return False
+        if deployment["spec"].get("paused"):
             return False
         old = [scale_of(rs) for rs in family.old]
         if family.new is None:

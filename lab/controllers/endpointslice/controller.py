@@ -8,7 +8,7 @@ from lab.api.errors import Object
 from lab.api.registry import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from lab.api.store import Store
 from lab.controllers.collection import Change
-from lab.controllers.endpointslice.desired import selects
+from lab.controllers.endpointslice.desired import selects, why_no_hints
 from lab.controllers.endpointslice.endpoint import LABEL_ZONE
 from lab.controllers.endpointslice.plan import (
     LABEL_MANAGED_BY,
@@ -19,7 +19,8 @@ from lab.controllers.endpointslice.plan import (
     slices_for,
 )
 from lab.controllers.endpointslice.trigger_time import TriggerTimes
-from lab.controllers.objects import Key, condition, key_of, labels_of
+from lab.controllers.events import WARNING, EventRecorder
+from lab.controllers.objects import Clock, Key, condition, key_of, labels_of
 from lab.controllers.view import View
 
 
@@ -28,11 +29,13 @@ class EndpointSliceController:
 
     name = "endpointslice"
 
-    def __init__(self, store: Store, view: View, *, limit: int = MAX_ENDPOINTS_PER_SLICE) -> None:
+    def __init__(self, store: Store, view: View, clock: Clock, *, limit: int = MAX_ENDPOINTS_PER_SLICE) -> None:
         self._store = store
         self._view = view
         self._limit = limit
+        self._events = EventRecorder(store, clock, "endpoint-slice-controller")
         self._told: dict[Key, TriggerTimes] = {}
+        self._without_hints: dict[Key, str | None] = {}  # why, as it was last told
 
     def concerned(self, change: Change) -> Iterable[Key]:
         if change.resource is SERVICES:
@@ -49,13 +52,23 @@ class EndpointSliceController:
         service = self._view.services.get(key)
         if service is None or not selects(service):
             self._told.pop(key, None)
+            self._without_hints.pop(key, None)
             return
         pods = self._view.pods_with(key.namespace, service["spec"]["selector"])
         slices = self._view.endpoint_slices.where("service", key)
         existing = [s for s in slices if labels_of(s).get(LABEL_MANAGED_BY) == MANAGED_BY]
         changed = self._told.setdefault(key, TriggerTimes()).next(service, pods)
         nodes = self._view.nodes_by_name()
-        carry_out(self._store, slices_for(service, pods, nodes, existing, limit=self._limit, trigger_time=changed))
+        plan = slices_for(service, pods, nodes, existing, limit=self._limit, trigger_time=changed)
+        carry_out(self._store, plan)
+        self._tell_of_hints(service, why_no_hints(service, pods, nodes))
+
+    def _tell_of_hints(self, service: Object, why_none: str | None) -> None:
+        """Say why there are no hints, each reason once as long as it lasts."""
+        if why_none != self._without_hints.get(key_of(service)):
+            self._without_hints[key_of(service)] = why_none
+            if why_none:
+                self._events.record(SERVICES, service, WARNING, "TopologyAwareHintsDisabled", why_none)
 
 
 def carry_out(store: Store, plan: Plan) -> None:

@@ -7,8 +7,13 @@ from dataclasses import dataclass
 
 from lab.api.errors import Object
 from lab.controllers import pods as pod_state
-from lab.controllers.endpointslice.endpoint import endpoint_of_pod
-from lab.controllers.endpointslice.hints import hinted
+from lab.controllers.endpointslice.endpoint import endpoint_of_pod, is_ready
+from lab.controllers.endpointslice.hints import (
+    cpus_of_zones,
+    hinted,
+    wants_proportions,
+    why_no_proportions,
+)
 from lab.controllers.endpointslice.ports import EndpointPort, ports_of_pod
 
 
@@ -47,32 +52,53 @@ def selects(service: Object) -> bool:
 def groups_of(service: Object, pods: Iterable[Object], nodes: Mapping[str, Object]) -> list[Group]:
     """The Service's endpoints from the pods it selects, by address type and ports.
 
-    Pods that are over or have no address are left out, and those on a node that does not exist (any more), unless
-    the Service publishes also what is not ready. An address type without any endpoint has one group without any
-    ports either: that becomes the empty slice which tells "nobody" from "not looked yet".
+    An address type without any endpoint has one group without any ports either: that becomes the empty slice which
+    tells "nobody" from "not looked yet".
     """
-    candidates = [pod for pod in pods if _can_be_endpoint(pod, service, nodes)]
+    pods = list(pods)
     groups = []
     for address_type in address_types(service):
-        found: list[tuple[frozenset[EndpointPort], Object]] = []
-        ports_by_key: dict[frozenset[EndpointPort], tuple[EndpointPort, ...]] = {}
-        for pod in candidates:
-            endpoint = endpoint_of_pod(pod, nodes.get(pod["spec"].get("nodeName", "")), service, address_type)
-            if endpoint:
-                ports = ports_of_pod(service, pod)
-                ports_by_key.setdefault(frozenset(ports), ports)
-                found.append((frozenset(ports), endpoint))
+        found = endpoints_of(service, pods, nodes, address_type)
         endpoints = hinted(service, [endpoint for _, endpoint in found], nodes.values())
-        by_ports: dict[frozenset[EndpointPort], list[Object]] = {key: [] for key in ports_by_key}
-        for (key, _), endpoint in zip(found, endpoints, strict=True):
-            by_ports[key].append(endpoint)
-        groups += [Group(address_type, ports_by_key[key], tuple(members)) for key, members in by_ports.items()]
-        if not by_ports:
+        ports_by_key: dict[frozenset[EndpointPort], tuple[EndpointPort, ...]] = {}
+        members: dict[frozenset[EndpointPort], list[Object]] = {}
+        for (pod, _), endpoint in zip(found, endpoints, strict=True):
+            ports = ports_of_pod(service, pod)
+            ports_by_key.setdefault(frozenset(ports), ports)
+            members.setdefault(frozenset(ports), []).append(endpoint)
+        groups += [Group(address_type, ports_by_key[key], tuple(m)) for key, m in members.items()]
+        if not members:
             groups.append(Group(address_type, (), ()))
     return groups
 
 
-def _can_be_endpoint(pod: Object, service: Object, nodes: Mapping[str, Object]) -> bool:
-    if pod_state.is_over(pod) or not pod_state.addresses(pod):
-        return False
-    return pod["spec"].get("nodeName") in nodes or bool(service["spec"].get("publishNotReadyAddresses"))
+def endpoints_of(
+    service: Object, pods: Iterable[Object], nodes: Mapping[str, Object], address_type: str
+) -> list[tuple[Object, Object]]:
+    """Pods with their endpoints, as yet without hints.
+
+    Pods that are over or have no such address are left out, and those on a node that does not exist (any more),
+    unless the Service publishes also what is not ready.
+    """
+    everyone = bool(service["spec"].get("publishNotReadyAddresses"))
+    found = []
+    for pod in pods:
+        node = nodes.get(pod["spec"].get("nodeName") or "")
+        if not pod_state.is_over(pod) and (node is not None or everyone):
+            endpoint = endpoint_of_pod(pod, node, service, address_type)
+            if endpoint:
+                found.append((pod, endpoint))
+    return found
+
+
+def why_no_hints(service: Object, pods: Iterable[Object], nodes: Mapping[str, Object]) -> str | None:
+    """Why a Service that asks for proportional hints does not get them; None if it does, or does not ask."""
+    if not wants_proportions(service):
+        return None
+    pods = list(pods)
+    for address_type in address_types(service):
+        ready = [e for _, e in endpoints_of(service, pods, nodes, address_type) if is_ready(e)]
+        reason = why_no_proportions(ready, cpus_of_zones(nodes.values()))
+        if reason:
+            return f"{reason}, addressType: {address_type}"
+    return None

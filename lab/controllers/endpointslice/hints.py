@@ -32,9 +32,7 @@ OVERLOAD = Fraction(1, 5)  #: a zone's endpoints may get this much more than the
 
 def hinted(service: Object, endpoints: Sequence[Object], nodes: Iterable[Object]) -> list[Object]:
     """The same endpoints, in the same order, with the hints that the Service asks for."""
-    annotations = annotations_of(service)
-    mode = annotations.get(ANNOTATION_MODE) or annotations.get(ANNOTATION_MODE_OLD) or ""
-    if mode.lower() == "auto":
+    if wants_proportions(service):
         return _in_proportion(endpoints, nodes)
     match service["spec"].get("trafficDistribution"):
         case "PreferClose" | "PreferSameZone":
@@ -42,6 +40,13 @@ def hinted(service: Object, endpoints: Sequence[Object], nodes: Iterable[Object]
         case "PreferSameNode":
             return [_with_hints(e, _own_node(e) | _own_zone(e)) for e in endpoints]
     return list(endpoints)
+
+
+def wants_proportions(service: Object) -> bool:
+    """Whether the annotation asks for hints in proportion to CPUs."""
+    annotations = annotations_of(service)
+    mode = annotations.get(ANNOTATION_MODE) or annotations.get(ANNOTATION_MODE_OLD) or ""
+    return mode.lower() == "auto"
 
 
 def _own_zone(endpoint: Object) -> Object:

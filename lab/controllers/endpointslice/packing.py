@@ -17,10 +17,10 @@ from lab.controllers.endpointslice.endpoint import identity
 
 @dataclass(slots=True)
 class Packing:
-    """`kept` are slices with the endpoints they shall have (the same list object's content if unchanged)."""
+    """What becomes of the slices; one that is not named here stays as it is."""
 
-    updated: list[tuple[Object, list[Object]]] = field(default_factory=list)
-    created: list[list[Object]] = field(default_factory=list)
+    updated: list[tuple[Object, list[Object]]] = field(default_factory=list)  #: slices and their new endpoints
+    created: list[list[Object]] = field(default_factory=list)  #: the endpoints of each new slice
     deleted: list[Object] = field(default_factory=list)
 
 

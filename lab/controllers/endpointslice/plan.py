@@ -111,7 +111,7 @@ def plan(
         mine = sorted(held.get(group.key, ()), key=lambda s: str(s["metadata"]["name"]))
         packing = pack(group.endpoints, mine, limit, lambda s: labels_of(s) != parent.labels)
         unwanted += packing.deleted
-        update += [_updated(s, parent, group, endpoints, trigger_time) for s, endpoints in packing.updated]
+        update += [_updated(s, parent, endpoints, trigger_time) for s, endpoints in packing.updated]
         create += [_new(parent, group, endpoints, trigger_time) for endpoints in packing.created]
         if not group.endpoints and len(packing.deleted) == len(mine):
             create.append(_new(parent, group, [], trigger_time))
@@ -155,7 +155,7 @@ def _new(parent: Parent, group: Group, endpoints: list[Object], trigger_time: st
     }
 
 
-def _updated(old: Object, parent: Parent, group: Group, endpoints: list[Object], trigger_time: str | None) -> Object:
+def _updated(old: Object, parent: Parent, endpoints: list[Object], trigger_time: str | None) -> Object:
     annotations = {k: v for k, v in annotations_of(old).items() if k != ANNOTATION_TRIGGER_TIME}
     if trigger_time:
         annotations[ANNOTATION_TRIGGER_TIME] = trigger_time

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 
 from lab.api.errors import ApiError, Object
 from lab.api.registry import PODS, REPLICA_SETS
@@ -13,6 +12,7 @@ from lab.controllers import pods as pod_state
 from lab.controllers.collection import Change
 from lab.controllers.events import NORMAL, WARNING, EventRecorder
 from lab.controllers.objects import (
+    Clock,
     Key,
     condition,
     controller_of,
@@ -35,7 +35,7 @@ class ReplicaSetController:
 
     name = "replicaset"
 
-    def __init__(self, store: Store, view: View, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, view: View, clock: Clock) -> None:
         self._store = store
         self._view = view
         self._clock = clock

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Iterable
 
 from lab.api.errors import Object
 from lab.api.registry import NODES, PODS
@@ -11,7 +10,7 @@ from lab.api.store import Store
 from lab.controllers import pods as pod_state
 from lab.controllers.collection import Change
 from lab.controllers.events import NORMAL, WARNING, EventRecorder
-from lab.controllers.objects import Key, condition, creation_order, is_going, key_of, text_of
+from lab.controllers.objects import Clock, Key, condition, creation_order, is_going, key_of, text_of
 from lab.controllers.scheduler.placement import place
 from lab.controllers.view import View
 
@@ -23,7 +22,7 @@ class Scheduler:
 
     name = "scheduler"
 
-    def __init__(self, store: Store, view: View, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, view: View, clock: Clock) -> None:
         self._store = store
         self._view = view
         self._clock = clock

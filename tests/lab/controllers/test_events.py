@@ -1,4 +1,4 @@
-from lab.api.registry import CORE_EVENTS, NODES, PODS
+from lab.api.registry import CORE_EVENTS, ENDPOINT_SLICES, NODES, PODS, SERVICES
 from lab.controllers.events import NORMAL, EventRecorder
 
 
@@ -48,3 +48,17 @@ def test_only_so_many_events_are_kept(cluster, monkeypatch):
     for number in range(5):
         recorder.record(NODES, node, NORMAL, "Tested", str(number))
     assert sorted(e["message"] for e in cluster.all(CORE_EVENTS)) == ["2", "3", "4"]
+
+
+def test_a_service_that_wants_proportional_hints_is_told_why_it_gets_none(cluster):
+    cluster.deploy(replicas=1)
+    cluster.serve()
+    service = cluster.store.get(SERVICES, "default", "web")
+    wish = {"service.kubernetes.io/topology-mode": "Auto"}
+    cluster.store.update(SERVICES, service | {"metadata": service["metadata"] | {"annotations": wish}})
+    cluster.settle()
+    assert {reason for reason, _ in told(cluster, "Service")} == {"TopologyAwareHintsDisabled"}
+    cluster.deploy(replicas=2)
+    cluster.settle()
+    hints = [e["hints"] for s in cluster.all(ENDPOINT_SLICES) for e in s["endpoints"]]
+    assert sorted(zone["name"] for h in hints for zone in h["forZones"]) == ["za", "zb"]
