@@ -19,6 +19,7 @@ from lab.cluster.kubeconfig import kubeconfig
 from lab.cluster.nodes import node_object
 from lab.cluster.options import LabOptions, lab_options
 from lab.cluster.state import LabState, StateDirectory, all_labs
+from svcplane.main import main
 
 json_values = st.recursive(
     st.booleans() | st.integers(0, 3) | st.sampled_from(["", "a"]),
@@ -98,6 +99,17 @@ def test_labs_of_different_names_do_not_see_each_other(tmp_path: Path) -> None:
 def test_a_lab_that_is_not_up_is_an_input_error_that_says_how_to_start_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no lab called 'two' is up: start one with 'svcplane lab up --name two'"):
         StateDirectory("two", tmp_path).running()
+
+
+@pytest.mark.parametrize("words", [["up"], ["down"], ["down", "--all"], ["exec", "node/n1", "--", "true"]])
+def test_without_root_there_is_one_line(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert main(["lab", *words]) == 2
+    said = capsys.readouterr()
+    assert said.err == "svcplane lab: the lab needs root, to make network namespaces: try 'sudo svcplane lab ...'\n"
+    assert said.out == ""
 
 
 def test_what_was_written_about_a_lab_can_be_read_again(tmp_path: Path) -> None:
