@@ -16,6 +16,7 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     src: frozenset[str] | None = None
     err: frozenset[str] | None = None
     one: int | None = None
+    among: frozenset[str] | None = None
     many: bool | None = None
     fair: bool | None = None
     pod: str | None = None

@@ -37,6 +37,8 @@ def surprises(seen: Observed, expected: Expectation) -> list[str]:
     ]
     if expected.one and len(seen.pods) > 1:
         found.append(f"several pods answered: {dict(seen.pods)}")
+    if expected.among is not None and set(seen.pods) - expected.among:
+        found.append(f"unexpected pods {sorted(set(seen.pods) - expected.among)}")
     return found
 
 
