@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import datetime, timedelta
 
 from lab.api.errors import Object
@@ -43,7 +44,15 @@ def is_available(pod: Object, min_ready_seconds: int, now: datetime) -> bool:
 
 
 def addresses(pod: Object) -> list[str]:
-    """``status.podIPs``, or ``status.podIP`` if that is all there is."""
+    """``status.podIPs``, or ``status.podIP`` if that is all there is. What is no address does not count."""
     status = pod.get("status", {})
-    listed = [entry["ip"] for entry in status.get("podIPs") or () if entry.get("ip")]
-    return listed or ([status["podIP"]] if status.get("podIP") else [])
+    listed = [entry.get("ip") for entry in status.get("podIPs") or ()] or [status.get("podIP")]
+    return [address for address in listed if address and _is_address(address)]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

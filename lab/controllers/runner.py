@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from lab.api.errors import ApiError
 from lab.api.store import Store
 from lab.controllers.collection import Change, Collection
-from lab.controllers.objects import Key
+from lab.controllers.objects import Key, key_of
 from lab.controllers.view import View
 from lab.controllers.work_queue import WorkQueue
 
@@ -77,8 +77,11 @@ class Runner:
 
     def _changed(self, change: Change) -> None:
         for controller in self._controllers:
-            for key in controller.concerned(change):
-                self._queue.add(_Task(controller, key))
+            try:
+                for key in controller.concerned(change):
+                    self._queue.add(_Task(controller, key))
+            except Exception:  # as in _reconcile; and the others must hear of the change
+                log.exception("%s: cannot tell what %s concerns", controller.name, key_of(change.object))
 
     async def _work(self) -> None:
         while True:

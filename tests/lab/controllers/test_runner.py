@@ -107,3 +107,15 @@ def test_controllers_run_beside_others_in_one_loop_until_cancelled(make):
         return True
 
     assert asyncio.run(scenario())
+
+
+def test_who_cannot_tell_what_a_change_concerns_does_not_keep_it_from_the_others(make, clock, caplog):
+    class Confused(Recording):
+        def concerned(self, change):
+            raise ValueError("what is this?")
+
+    store, fine = Store(seed=1), Recording()
+    store.create(SERVICES, service(make, "web"))
+    runner_with(store, clock, Confused(), fine).settle()
+    assert "web" in fine.seen
+    assert "what is this?" in caplog.text

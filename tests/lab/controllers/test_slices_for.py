@@ -60,6 +60,7 @@ def test_pods_that_are_over_or_have_no_address_are_left_out(make, nodes):
         make.pod("done", "10.0.0.1", phase="Succeeded"),
         make.pod("broken", "10.0.0.2", phase="Failed"),
         make.pod("starting", phase="Pending"),
+        make.pod("odd", "10.0.0.999"),
         make.pod("good", "10.0.0.4"),
     ]
     assert addresses(slices_for(make.service(), pods, nodes, []).create) == ["10.0.0.4"]
