@@ -184,7 +184,10 @@ def decide(table: ForwardingTable, packet: Packet, state: State, choose: Choose)
         )
     )
     backend, probability = _pick(verdict.pool, packet.source.address, state, choose, steps)
-    masquerade = _masquerade(verdict, backend, packet, f"{frontend.service}, for {_WORDS[client]}", steps)
+    if packet.interface is not None and backend.address in state.host_addresses:
+        masquerade = _stay_here(backend, packet, steps)
+    else:
+        masquerade = _masquerade(verdict, backend, packet, f"{frontend.service}, for {_WORDS[client]}", steps)
     affinity = verdict.pool.affinity
     return Decision(
         Outcome.FORWARD,
@@ -305,6 +308,13 @@ def _known_backend(pool: Pool, affinity: Affinity, client: str, state: State) ->
         answer = f"Yes, but {entry.endpoint} is none of these backends: it gets another."
         return None, Step(Rule.AFFINITY, looked_at, answer)
     return backend, Step(Rule.AFFINITY, looked_at, f"Yes: it stays with {backend}.")
+
+
+def _stay_here(backend: Backend, packet: Packet, steps: list[Step]) -> bool:
+    """Masquerading is for what leaves a host, so what came from elsewhere to a pod with hostNetwork never is."""
+    answer = f"The client itself, {packet.source.address}: what stays on this host is never masqueraded."
+    steps.append(Step(Rule.MASQUERADE, f"{backend} is an address of this host", answer))
+    return False
 
 
 def _masquerade(verdict: Forward, backend: Backend, packet: Packet, asked: str, steps: list[Step]) -> bool:

@@ -61,6 +61,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     apply: tuple[dict[str, Any], ...] = ()
     delete: tuple[str, ...] = ()
     probes: tuple[Probe, ...] = ()
+    restart: bool = False
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
@@ -17,7 +18,7 @@ from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 from conformance.cases import Case, Expectation, Probe
 from conformance.control_plane import ControlPlane
 from conformance.observed import Observed, is_even, missing, surprises
-from conformance.setting import GATEWAY_ADDRESS, NAMES, PODS, SECONDARY_ADDRESS, TOPOLOGY
+from conformance.setting import GATEWAY_ADDRESS, NAMES, NODE_OF, SECONDARY_ADDRESS, SERVERS, TOPOLOGY
 from dataplane.interface import Dataplane
 from dataplane.nftables import NftablesDataplane
 from lab.network import probe as client
@@ -51,10 +52,11 @@ def network(name: str, logs: Path) -> Iterator[Network]:
     made = Network(name, TOPOLOGY).create()
     try:
         with Processes() as processes:
-            for pod in PODS:
-                processes.start_pod(pod.name, made[pod.name], log=str(logs / pod.name), node=pod.node)
+            for pod, ports in SERVERS.items():
+                node = NODE_OF.get(pod, pod)
+                processes.start_pod(pod, made[pod], log=str(logs / pod), node=node, tcp_ports=ports, udp_ports=ports)
             _give_n1_its_other_addresses(made["n1"])
-            processes.wait_listening([pod.name for pod in PODS])
+            processes.wait_listening(list(SERVERS))
             yield made
     finally:
         made.delete()
@@ -83,7 +85,9 @@ class PacketRun:
         try:
             for number, step in enumerate(self.case.steps):
                 table = control_plane.take(step)
-                n1.call(lambda table=table: dataplane.apply(table))  # type: ignore[misc]
+                if step.restart:
+                    dataplane = n1.call(self.mode.make)
+                n1.call(partial(dataplane.apply, table))
                 for probe in step.probes:
                     for failure in self._run(probe, probe.expectation(self.mode.expectations)):
                         failures.append(f"step {number}, {probe}: {failure}")

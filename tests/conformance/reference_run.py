@@ -13,7 +13,7 @@ from random import Random
 from conformance.cases import Case, Expectation, Probe
 from conformance.control_plane import ControlPlane
 from conformance.observed import Observed, missing, surprises
-from conformance.setting import INTERFACE_ADDRESSES, NAMES, NODE_OF, POD_PORTS, address_of
+from conformance.setting import INTERFACE_ADDRESSES, NAMES, NODE_OF, SERVERS, address_of
 from dataplane.reference import Decision, Outcome, Packet, State, decide
 from dataplane.table import Endpoint, Family, ForwardingTable, Protocol
 from flows import every_decision
@@ -127,12 +127,12 @@ def _error_at(decision: Decision) -> str | None:
     """Where the packet went nobody may be, or the answer may take another way and not be known to the client."""
     destination = decision.packet.destination
     machine = NAMES.get(destination.address)
-    if machine is None and destination.address not in INTERFACE_ADDRESSES:
-        return "timeout"
-    if machine not in NODE_OF or destination.port not in POD_PORTS:
+    if machine is None:
+        return "refused" if destination.address in INTERFACE_ADDRESSES else "timeout"
+    if destination.port not in SERVERS.get(machine, ()):
         return "refused"
     if decision.outcome is Outcome.PASS:
         return None
-    by_this_node = decision.masquerade or NODE_OF[machine] == "n1"
-    source = NAMES.get(decision.packet.source.address)
-    return None if by_this_node or source == "n1" or NODE_OF.get(source or "") == "n1" else "timeout"
+    source = NAMES.get(decision.packet.source.address, "")
+    comes_back_here = decision.masquerade or "n1" in (NODE_OF.get(machine, machine), NODE_OF.get(source, source))
+    return None if comes_back_here else "timeout"

@@ -1,7 +1,8 @@
-"""The network that every case happens in, as README.md of the recorded cases describes it.
+"""The network that every case happens in, as the recorded cases had it.
 
 Four hosts on one segment: n1, the node under test; n2, a router with pods; x1, a client outside, whose way to anything
-leads through n1; cp, where n1's default route ends and nobody answers. The pods are behind n1 and n2.
+leads through n1; cp, where n1's default route ends and nobody answers. The pods are behind n1 and n2. Every pod
+answers with its name and whom it saw.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ PODS = (
 )
 TOPOLOGY = Topology(HOSTS, PODS)
 
-POD_PORTS = frozenset({8080, 8081, 5353})  #: where every pod answers, over TCP and UDP
+POD_PORTS = (8080, 8081, 5353)  #: where every pod answers, over TCP and UDP
+HOST_PORTS = (9090,)  #: where a pod with hostNetwork answers on each node: it is called like the node
+SERVERS = {**{pod.name: POD_PORTS for pod in PODS}, "n1": HOST_PORTS, "n2": HOST_PORTS}
 NODE_OF = {pod.name: pod.node for pod in PODS}
 ADDRESSES = {machine.name: machine.addresses for machine in (*HOSTS, *PODS)}
 NAMES = {address: name for name, addresses in ADDRESSES.items() for address in addresses}

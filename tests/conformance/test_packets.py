@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-
 import pytest
 
 from conformance.cases import Case, recorded_cases
 from conformance.more_cases import more_cases
-from conformance.packet_run import MODES, Mode, PacketRun, network
+from conformance.packet_run import MODES, Mode, PacketRun
 from lab.network.network import Network
 
 CASES = (*recorded_cases(), *more_cases())
 
 pytestmark = pytest.mark.kernel
-
-
-@pytest.fixture(scope="session")
-def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    """The network is the same for every case, so it is made once."""
-    with network(f"conformance-{os.getpid()}", tmp_path_factory.mktemp("pods")) as made:
-        yield made
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -18,9 +18,13 @@ EXTERNAL_IP = "198.51.100.9"
 VIP, VIP_2, VIP6 = "198.51.100.7", "198.51.100.8", "2001:db8::7"
 N1, N1_6 = ADDRESSES["n1"]
 
+ALL_BACKENDS = ("b1", "b2", "b3", "b4")
+BOTH = [CLUSTER_IP, CLUSTER_IP6]
+
 HTTP = {"name": "http", "port": 80, "protocol": "TCP"}
 DNS = {"name": "dns", "port": 53, "protocol": "UDP"}
 TARGETS = {"http": 8080, "dns": 5353, "other": 8081}
+ON_HOST = {"http": 9090, "dns": 9090}  #: targets of pods with hostNetwork
 
 LOCAL_OUTSIDE = {"externalTrafficPolicy": "Local"}
 LOCAL_INSIDE = {"internalTrafficPolicy": "Local"}
@@ -65,7 +69,7 @@ def service(
 
 
 def pod(name: str, **more: Any) -> Json:
-    """An endpoint on a pod. Anything but its conditions and hints follows from the pod."""
+    """An endpoint on a pod; a node's name stands for a pod with hostNetwork there."""
     hints = {key: [{"name": n} for n in more.pop(key)] for key in ("forZones", "forNodes") if key in more}
     return {"pod": name, "conditions": {"ready": True, **more}, **({"hints": hints} if hints else {})}
 
@@ -96,7 +100,7 @@ def piece(
     for each in endpoints:
         described = pod(each) if isinstance(each, str) else each
         on = described["pod"]
-        node = NODE_OF[on]
+        node = NODE_OF.get(on, on)
         rest = {key: value for key, value in described.items() if key != "pod"}
         found.append({"addresses": [ADDRESSES[on][ipv6]], "nodeName": node, **rest})
     numbers = {**TARGETS, **(targets or {})}
@@ -115,8 +119,8 @@ def piece(
     }
 
 
-def step(*objects: Json, delete: Iterable[str] = (), probes: Iterable[Json] = ()) -> Json:
-    return {"apply": list(objects), "delete": list(delete), "probes": list(probes)}
+def step(*objects: Json, delete: Iterable[str] = (), probes: Iterable[Json] = (), restart: bool = False) -> Json:
+    return {"apply": list(objects), "delete": list(delete), "probes": list(probes), "restart": restart}
 
 
 def case(name: str, *steps: Json, **about: Any) -> Json:

@@ -282,6 +282,23 @@ class TestHairpin:
         assert decision.masquerade
 
 
+class TestBackendsOnThisHost:
+    """Pods with hostNetwork: their address is this node's, so what is sent to them never leaves it."""
+
+    TABLE = compiled(service("web", port(node_port=NODE_PORT)), piece("web", endpoint(N1), ports=[("", 9090)]))
+
+    @pytest.mark.parametrize("destination", [(CLUSTER_IP, 80), (N1, NODE_PORT)])
+    def test_they_see_their_clients_as_they_are(self, destination: tuple[str, int]) -> None:
+        for client in ("c1", "x1"):
+            (decision,) = ask(self.TABLE, client, *destination).decisions
+            assert not decision.masquerade
+            assert decision.packet.source.address == ADDRESSES[client][0]
+
+    def test_this_node_itself_is_seen_as_this_node(self) -> None:
+        (decision,) = ask(self.TABLE, "n1", CLUSTER_IP, 80).decisions
+        assert decision.packet.source.address == N1
+
+
 class TestAffinity:
     """One client, one service port, one memory."""
 
