@@ -72,11 +72,16 @@ def start_endpoints() -> None:
         threading.Thread(target=_answer, args=(listener, number), daemon=True).start()
 
 
-def wait_for(which: int, began: float, limit: float) -> float:
-    """Seconds from `began` until this endpoint answers at the Service's address. TimeoutError after `limit`."""
+def wait_for(which: int, began: float, limit: float, agent: subprocess.Popen[bytes]) -> float:
+    """Seconds from `began` until this endpoint answers at the Service's address.
+
+    TimeoutError after `limit` seconds, or if the agent has ended before.
+    """
     while _who_answers() != which:
         if time.perf_counter() - began > limit:
             raise TimeoutError(f"endpoint {which} of the canary did not answer in {limit} s")
+        if agent.poll() is not None:
+            raise TimeoutError(f"the agent ended with exit code {agent.returncode}")
     return time.perf_counter() - began
 
 
