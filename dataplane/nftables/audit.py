@@ -37,17 +37,13 @@ def audit(channel: Channel, layer: Layer3, cold: Plan | None) -> Drift:
     found = dump.sets(channel, layer)
     for name, spec in cold.new_sets.items():
         if name not in found:
-            missing.append(f"{where}: {_kind(spec)} {name}")
+            missing.append(f"{where}: {spec.kind} {name}")
         elif found[name] != signature(layer, spec):
-            missing.append(f"{where}: {_kind(spec)} {name} with the right type")
+            missing.append(f"{where}: {spec.kind} {name} with the right type")
         elif SetFlag.EVAL not in spec.flags:  # what packets write is theirs
             _compare_elements(channel, layer, spec, cold.added.get(name, []), missing, foreign)
     foreign += [f"{where}: set {name}" for name in found if name not in cold.new_sets]
     return Drift(tuple(missing), tuple(foreign))
-
-
-def _kind(spec: Set) -> str:
-    return "map" if spec.is_map else "set"
 
 
 def _compare_chains(
@@ -92,7 +88,7 @@ def _compare_elements(
 
 
 def _elements(layer: Layer3, spec: Set, members: set[tuple[bytes, bytes]]) -> Iterator[str]:
-    where = f"{layer} {TABLE}: element in {_kind(spec)} {spec.name}"
+    where = f"{layer} {TABLE}: element in {spec.kind} {spec.name}"
     for key, tail in sorted(members)[:_NAMED]:
         yield f"{where}: {texts.element(spec, key, tail)}"
     if len(members) > _NAMED:

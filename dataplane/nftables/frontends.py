@@ -44,12 +44,13 @@ class Translator:
 
     def __init__(self, layer: Layer3, detect: DetectLocal, mark: int) -> None:
         self._layer, self._detect, self._mark = layer, detect, mark
+        self._pods_are_told = detect.applies_to(layer.family)
         self._routes: dict[tuple[bool, _Leaves], Route] = {}
 
     def parts(self, frontend: Frontend, entry: Entry) -> Parts:
         key = frontend.key
         node_port = key.is_node_port
-        pools, leaves = _leaves(frontend, entry)
+        pools, leaves = _leaves(frontend, self._pods_are_told, entry)
         route = self._routes.get((node_port, leaves))
         if route is None:
             route = self._routes[node_port, leaves] = self._route(node_port, leaves)
@@ -79,8 +80,6 @@ class Translator:
 
     def _route(self, node_port: bool, leaves: _Leaves) -> Route:
         chains: dict[str, Chain] = {}
-        if not self._detect.applies_to(self._layer.family):
-            leaves = (leaves[2], leaves[1], leaves[2])  # nobody is known for a pod
         translated = [self._way(node_port, leaf, chains) for leaf in leaves]
         refused = [_refusal(leaf) for leaf in leaves]
         refusals = {way.name: way for way in refused if way is not shapes.ACCEPTED}
@@ -123,7 +122,7 @@ _BACKENDS = {
 }
 
 
-def _leaves(frontend: Frontend, entry: Entry) -> tuple[list[Pool], _Leaves]:
+def _leaves(frontend: Frontend, pods_are_told: bool, entry: Entry) -> tuple[list[Pool], _Leaves]:
     """The distinct pools in the order of their first use, and the three verdicts as shapes."""
     pools: list[Pool] = []
 
@@ -142,7 +141,13 @@ def _leaves(frontend: Frontend, entry: Entry) -> tuple[list[Pool], _Leaves]:
         where = slot if pool.affinity is None else entry(pool, frontend.key.protocol)
         return (where, len(pool.backends), verdict.masquerade)
 
-    return pools, (leaf(frontend.pod), leaf(frontend.node), leaf(frontend.outside))
+    pod, node, outside = verdicts(frontend, pods_are_told)
+    return pools, (leaf(pod), leaf(node), leaf(outside))
+
+
+def verdicts(frontend: Frontend, pods_are_told: bool) -> tuple[Verdict, Verdict, Verdict]:
+    """For POD, NODE and OUTSIDE. Where nobody is known for a pod, the verdict for pods counts for nobody."""
+    return (frontend.pod if pods_are_told else frontend.outside, frontend.node, frontend.outside)
 
 
 def _refusal(leaf: _Leaf) -> Way:

@@ -28,10 +28,10 @@ class BaseHook:
 class Holds(enum.Enum):
     """What a set has for a key."""
 
-    NOTHING = ""  #: the key is in it or not
-    VERDICT = "verdict"
-    ENDPOINT = "address . port"
-    ADDRESS = "address"
+    NOTHING = enum.auto()  #: the key is in it or not
+    VERDICT = enum.auto()
+    ENDPOINT = enum.auto()  #: an address and a port
+    ADDRESS = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,31 @@ class Set:
     def is_map(self) -> bool:
         return self.holds is not Holds.NOTHING
 
-    @property
-    def text(self) -> str:
-        """The head, as `nft list` shows it."""
-        types = " . ".join(f.type_name for f in self.key)
+    def text(self, layer: Layer3) -> str:
+        """Its declaration in nft's language, without elements."""
+        held = self.held(layer)
         if any(f.type_name == "integer" for f in self.key):
-            types = fields.concatenation(self.key)
-        held = f" : {self.holds.value}" if self.is_map else ""
-        return f"{'map' if self.is_map else 'set'} {self.name} {{ {types}{held} }}"
+            # "integer" alone says neither length nor byte order, so nft wants to know what the values are of.
+            types = f"typeof {fields.concatenation(self.key)} : {fields.concatenation(held)}"
+        else:
+            types = "type " + " . ".join(f.type_name for f in self.key)
+            types += f" : {' . '.join(f.type_name for f in held) or 'verdict'}" if self.is_map else ""
+        lines = [types] if SetFlag.EVAL in self.flags else [types, f"size {self.size}"]
+        words = {SetFlag.EVAL: "dynamic", SetFlag.TIMEOUT: "timeout", SetFlag.INTERVAL: "interval"}
+        if flags := [word for flag, word in words.items() if flag in self.flags]:
+            lines.append(f"flags {','.join(flags)}")
+        if self.timeout:
+            lines.append(f"timeout {self.timeout}s")
+        return "\n".join([f"{self.kind} {self.name} {{", *(f"\t{line}" for line in lines), "}"])
+
+    @property
+    def kind(self) -> str:
+        return "map" if self.is_map else "set"
+
+    def held(self, layer: Layer3) -> tuple[Field, ...]:
+        """What a map has for a key, as fields that have the same types; none for verdicts."""
+        both = (fields.destination(layer), fields.PORT)
+        return {Holds.ENDPOINT: both, Holds.ADDRESS: both[:1]}.get(self.holds, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +159,6 @@ def _type_number(key: tuple[Field, ...]) -> int:
     return total
 
 
-def _held(layer: Layer3, holds: Holds) -> tuple[Field, ...]:
-    """A map's data, as fields that have the same types."""
-    both = (fields.destination(layer), fields.PORT)
-    return both if holds is Holds.ENDPOINT else both[:1]
-
-
 def new_set(layer: Layer3, spec: Set, identity: int) -> bytes:
     """`identity` is the number by which later messages of the same batch may call the set."""
     flags = spec.flags | (SetFlag.MAP if spec.is_map else SetFlag.NONE)
@@ -173,7 +184,7 @@ def new_set(layer: Layer3, spec: Set, identity: int) -> bytes:
         parts.append(number(kernel.NFTA_SET_DATA_TYPE, kernel.DATA_TYPE_VERDICT))
         parts.append(number(kernel.NFTA_SET_DATA_LEN, 0))
     elif spec.is_map:
-        held = _held(layer, spec.holds)
+        held = spec.held(layer)
         parts.append(number(kernel.NFTA_SET_DATA_TYPE, _type_number(held)))
         parts.append(number(kernel.NFTA_SET_DATA_LEN, 4 * sum(f.words for f in held)))
     if spec.timeout:
@@ -193,7 +204,7 @@ def _set_user_data(layer: Layer3, spec: Set) -> bytes:
     if len(spec.key) > 1 and any(f.type_name == "integer" for f in spec.key):
         # "integer" alone says neither length nor byte order: only `typeof` can be read back.
         data += user_data(_UDATA_KEY_TYPEOF, fields.described(spec.key))
-        data += user_data(_UDATA_DATA_TYPEOF, fields.described(_held(layer, spec.holds)))
+        data += user_data(_UDATA_DATA_TYPEOF, fields.described(spec.held(layer)))
     return data
 
 

@@ -8,14 +8,14 @@ and the memories of session affinity.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 from dataplane.changes import Changes
 from dataplane.nftables import elements, fields, skeleton
 from dataplane.nftables.affinity import NO_MEMORY, Memory, memory
 from dataplane.nftables.counting import Counted
-from dataplane.nftables.frontends import Parts, Translator
+from dataplane.nftables.frontends import Parts, Translator, verdicts
 from dataplane.nftables.layer3 import Layer3
 from dataplane.nftables.objects import Chain, Set
 from dataplane.nftables.plan import Plan, Relocation
@@ -58,6 +58,7 @@ class Ruleset:
     def __init__(self, layer: Layer3, detect: DetectLocal, mark: int) -> None:
         self._layer, self._mark = layer, mark
         self._translator = Translator(layer, detect, mark)
+        self._pods_are_told = detect.applies_to(layer.family)
         self._chains: Counted[Chain] = Counted()
         self._sets: Counted[Set] = Counted()
         self._hairpins: Counter[bytes] = Counter()
@@ -189,20 +190,20 @@ class Ruleset:
         """
         users_of: dict[_MemoryKey, dict[FrontendKey, Frontend]] = {}
         for key, (old, new) in own.items():
-            for memory_key in _memory_keys(old) | _memory_keys(new):
+            for memory_key in self._memory_keys(old) | self._memory_keys(new):
                 if memory_key not in users_of:
                     known = self._memories.get(memory_key)
                     users_of[memory_key] = dict(known.frontends) if known else {}
                 users_of[memory_key].pop(key, None)
             if new is not None:
-                for memory_key in _memory_keys(new):
+                for memory_key in self._memory_keys(new):
                     users_of[memory_key][key] = new
         before: dict[_MemoryKey, Memory] = {}
         rebound: list[Chain] = []  # chains of maps that must be made anew
         for memory_key, users in users_of.items():
             known = self._memories.pop(memory_key, None)
             before[memory_key] = known.memory if known else NO_MEMORY
-            after = memory(self._layer, memory_key.name, memory_key.protocol, _pools(memory_key, users))
+            after = memory(self._layer, memory_key.name, memory_key.protocol, self._pools(memory_key, users))
             if users:
                 self._memories[memory_key] = _Remembered(users, after)
             for chain in after.chains:
@@ -221,6 +222,30 @@ class Ruleset:
                 own.setdefault(key, (frontend, frontend))
         plan.rebound_chains = {chain.name: chain for chain in rebound}
         return before
+
+    def _memory_keys(self, frontend: Frontend | None) -> set[_MemoryKey]:
+        if frontend is None:
+            return set()
+        return {
+            _MemoryKey(pool.affinity.name, frontend.key.protocol)
+            for pool in self._pools_of(frontend)
+            if pool.affinity is not None
+        }
+
+    def _pools(self, key: _MemoryKey, users: Mapping[FrontendKey, Frontend]) -> list[Pool]:
+        """The distinct pools of this memory."""
+        found: list[Pool] = []
+        for frontend in users.values():
+            for pool in self._pools_of(frontend):
+                mine = pool.affinity is not None and pool.affinity.name == key.name
+                if mine and not any(known is pool or known == pool for known in found):
+                    found.append(pool)
+        return found
+
+    def _pools_of(self, frontend: Frontend) -> Iterator[Pool]:
+        for verdict in verdicts(frontend, self._pods_are_told):
+            if isinstance(verdict, Forward):
+                yield verdict.pool
 
     def _entry(self, pool: Pool, protocol: Protocol) -> str:
         assert pool.affinity is not None
@@ -262,28 +287,3 @@ def _size_for(count: int) -> int:
 def _somebody_left(map_name: str, before: Memory, after: Memory) -> bool:
     """A backend's entries are no longer to be in this map."""
     return any(place == map_name and after.places.get(e) != map_name for e, place in before.places.items())
-
-
-def _memory_keys(frontend: Frontend | None) -> set[_MemoryKey]:
-    if frontend is None:
-        return set()
-    return {
-        _MemoryKey(verdict.pool.affinity.name, frontend.key.protocol)
-        for verdict in frontend.verdicts
-        if isinstance(verdict, Forward) and verdict.pool.affinity is not None
-    }
-
-
-def _pools(key: _MemoryKey, users: Mapping[FrontendKey, Frontend]) -> list[Pool]:
-    """The distinct pools of this memory."""
-    found: list[Pool] = []
-    for frontend in users.values():
-        for verdict in frontend.verdicts:
-            if not isinstance(verdict, Forward):
-                continue
-            pool = verdict.pool
-            if pool.affinity is None or pool.affinity.name != key.name:
-                continue
-            if not any(known is pool or known == pool for known in found):
-                found.append(pool)
-    return found

@@ -83,8 +83,7 @@ class Transaction:
     # --- sets and elements --------------------------------------------------------------------------------------
 
     def add_set(self, layer: Layer3, spec: Set) -> None:
-        kind = "map" if spec.is_map else "set"
-        words = f"add {kind} {layer} {TABLE} {spec.name}"
+        words = f"add {spec.kind} {layer} {TABLE} {spec.name}"
         self._add(Message.NEWSET, messages.CREATE, objects.new_set(layer, spec, self._next_set), words)
         self._next_set += 1
 

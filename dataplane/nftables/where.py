@@ -23,8 +23,7 @@ def where(layer_word: str, ruleset: Ruleset, frontend: Frontend) -> str:
         calls += _CALL.findall(text)
     # Sources are checked before anything else.
     for name in sorted(by_set, key=lambda n: n not in (LIMITED, ALLOWED_SOURCES)):
-        kind = "map" if ruleset.sets[name].is_map else "set"
-        lines.append(f"{kind} {layer_word} svcplane {name} {{")
+        lines.append(f"{ruleset.sets[name].kind} {layer_word} svcplane {name} {{")
         lines += [f"\t{text}" for text in by_set[name]]
         lines.append("}")
     seen: set[str] = set()

@@ -1,0 +1,99 @@
+"""Whoever changes our tables is noticed at once, and the next apply puts everything back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dataplane.nftables import NftablesDataplane
+
+pytestmark = pytest.mark.kernel
+
+TAMPERING = {
+    "deletes the table": "delete table ip svcplane",
+    "flushes the ruleset": "flush ruleset",
+    "deletes an element": "delete element ip svcplane services {{ {vip} . tcp . 81 }}",
+    "empties a map": "flush map ip svcplane backends",
+    "adds an element": "add element ip svcplane cluster-ips {{ 10.96.0.77 }}",
+    "adds a chain": "add chain ip svcplane mine",
+    "adds a rule": "add rule ip svcplane nat-output accept",
+    "empties a chain": "flush chain ip svcplane translate",
+    "adds a set": "add set ip svcplane mine {{ type ipv4_addr; }}",
+    "doubles a rule": "add rule ip svcplane nat-output jump translate",
+}
+
+
+@pytest.mark.parametrize("command", TAMPERING.values(), ids=TAMPERING)
+def test_somebody_who(command: str, ipv4: Any, in_new_namespace: Callable[..., Any], nft: Callable[..., str]) -> None:
+    table = ipv4.everything()
+
+    def work() -> None:
+        dataplane = NftablesDataplane()
+        dataplane.apply(table)
+        assert not dataplane.tampered()
+        before = nft("list", "table", "ip", "svcplane")
+        nft(command.format(vip=ipv4.vip(1)))
+        assert dataplane.tampered()
+        assert dataplane.audit()
+        assert dataplane.apply(table).full
+        assert not dataplane.audit()
+        assert not dataplane.tampered()
+        assert sorted(nft("list", "table", "ip", "svcplane").split()) == sorted(before.split())
+
+    in_new_namespace(work)
+
+
+def test_changes_of_other_tables_are_none_of_ours(
+    ipv4: Any, in_new_namespace: Callable[..., Any], nft: Callable[..., str]
+) -> None:
+    def work() -> None:
+        dataplane = NftablesDataplane()
+        dataplane.apply(ipv4.everything())
+        nft("add table ip other; add chain ip other c; add table inet svcplane; delete table inet svcplane")
+        assert not dataplane.tampered()
+        assert not dataplane.audit()
+
+    in_new_namespace(work)
+
+
+def test_two_agents_in_one_node_notice_each_other(ipv4: Any, in_new_namespace: Callable[..., Any]) -> None:
+    def work() -> None:
+        one, other = NftablesDataplane(), NftablesDataplane()
+        one.apply(ipv4.everything())
+        assert other.audit().foreign == ("table ip svcplane", "table ip6 svcplane")
+        other.apply(ipv4.table())
+        assert one.tampered()
+        assert one.audit()
+
+    in_new_namespace(work)
+
+
+def test_an_audit_says_in_words_what_is_missing_and_what_is_foreign(
+    ipv4: Any, in_new_namespace: Callable[..., Any], nft: Callable[..., str]
+) -> None:
+    def work() -> None:
+        dataplane = NftablesDataplane()
+        dataplane.apply(ipv4.everything())
+        nft("delete element ip svcplane services { 10.96.0.1 . tcp . 81 }; add rule ip svcplane translate drop")
+        drift = dataplane.audit()
+        assert drift.missing == ("ip svcplane: element in map services: 10.96.0.1 . tcp . 81 : goto masquerade-pick-3",)
+        assert drift.foreign == ("ip svcplane: 1 rule in chain translate",)
+
+    in_new_namespace(work)
+
+
+def test_cleanup_removes_both_tables_and_nothing_else(
+    both_families: Any, in_new_namespace: Callable[..., Any], nft: Callable[..., str]
+) -> None:
+    def work() -> None:
+        nft("add table ip other")
+        NftablesDataplane().apply(both_families)
+        stranger = NftablesDataplane()
+        stranger.cleanup()
+        assert nft("list", "ruleset").split() == ["table", "ip", "other", "{", "}"]
+        stranger.cleanup()
+        assert not stranger.audit()
+
+    in_new_namespace(work)
