@@ -158,7 +158,7 @@ class GarbageCollector:
         return [
             (resource, stored.key)
             for resource in RESOURCES
-            if resource.namespaced
+            if resource.namespaced and resource.view_of is None
             for stored in self._store.page(resource, Filter(resource, namespace)).items
         ]
 

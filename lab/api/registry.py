@@ -32,6 +32,9 @@ class Resource:
     selectable: Mapping[str, str] = field(default_factory=dict)
     admission: Callable[[Surroundings], Admission] = Admission
     counts_generations: bool = False  #: metadata.generation counts the changes of everything but metadata and status
+    #: the same objects as those of another resource, under other field names (`lab.api.renaming`); over HTTP only
+    view_of: Resource | None = None
+    renames: Mapping[str, str] = field(default_factory=dict)  #: for a view: its name of a field → the stored one
 
     @property
     def singular(self) -> str:
@@ -51,6 +54,11 @@ class Resource:
     def has_status(self) -> bool:
         """Whether status is written apart from the rest, through its own subresource."""
         return "status" in self.subresources
+
+    @property
+    def stored(self) -> Resource:
+        """The resource under which the store keeps its objects."""
+        return self.view_of or self
 
     @property
     def fields(self) -> Mapping[str, str]:
@@ -183,6 +191,16 @@ EVENTS = Resource(
     others.EVENT,
     short_names=("ev",),
     selectable=_fields("regarding.kind regarding.namespace regarding.name reason type reportingController"),
+    view_of=CORE_EVENTS,
+    renames={
+        "regarding": "involvedObject",
+        "note": "message",
+        "reportingController": "reportingComponent",
+        "deprecatedSource": "source",
+        "deprecatedFirstTimestamp": "firstTimestamp",
+        "deprecatedLastTimestamp": "lastTimestamp",
+        "deprecatedCount": "count",
+    },
 )
 
 RESOURCES = (

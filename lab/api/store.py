@@ -82,7 +82,7 @@ class Store:
         self._clock = clock
         self._version = 0
         around = Surroundings(self._all_of, node_ports, self._random)
-        self._tables = {r: _Table(r.admission(around), history) for r in RESOURCES}
+        self._tables = {r: _Table(r.admission(around), history) for r in RESOURCES if r.view_of is None}
         self._garbage = GarbageCollector(self)
         #: runs what may happen a little later than the request that caused it; at once unless somebody sets it
         self.defer: Callable[[Callable[[], None]], object] = _at_once
@@ -214,7 +214,8 @@ class Store:
         """
         new = decoded(resource, obj, unknown=unknown)
         given = new["metadata"]
-        stored = self.stored(resource, given.get("namespace", "default"), given.get("name", ""))
+        namespace = given.setdefault("namespace", "default") if resource.namespaced else ""
+        stored = self.stored(resource, namespace, given.get("name", ""))
         old = stored.object
         if given.get("resourceVersion", "0") not in ("0", str(stored.version)):
             raise errors.modified(resource, given["name"])

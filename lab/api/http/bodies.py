@@ -1,4 +1,4 @@
-"""Request bodies: JSON or YAML in, plain values out, and the fields that were given twice."""
+"""Request bodies: JSON, YAML or protobuf in, plain values out, and the fields that were given twice."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 import yaml
 
 from lab.api.errors import bad_request, unsupported_media_type
+from lab.api.http import protobuf
 from lab.api.http.answers import JSON
+from lab.api.schema import Record
 
 _YAML = ("application/yaml", "application/apply-patch+yaml")
-_ACCEPTED = (JSON, "application/yaml")
+_ACCEPTED = (JSON, "application/yaml", protobuf.MEDIA_TYPE)
 
 
 class _Twice(dict[str, Any]):
@@ -21,8 +23,13 @@ class _Twice(dict[str, Any]):
     fields: list[str]
 
 
-def parse_body(body: bytes, media_type: str) -> tuple[Any, list[str]]:
-    """The value, and the paths of fields given twice. ApiError: 400 (malformed), 415 (neither JSON nor YAML)."""
+def parse_body(body: bytes, media_type: str, shape: Record) -> tuple[Any, list[str]]:
+    """The value, and the paths of fields given twice. ApiError: 400 (malformed), 415 (an unknown form).
+
+    `shape` is what the value should be; it matters only to protobuf, which can't be read without.
+    """
+    if media_type == protobuf.MEDIA_TYPE:
+        return protobuf.decode_object(body, shape), []
     try:
         if media_type in _YAML:
             value = yaml.load(body, _YamlLoader)

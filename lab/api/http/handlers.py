@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from lab.api import errors, patches
-from lab.api.decoding import strict_decoding_error
+from lab.api.decoding import decoded, strict_decoding_error
 from lab.api.errors import ApiError, Object
 from lab.api.history import Stored
 from lab.api.http import query as ask
@@ -18,7 +18,9 @@ from lab.api.http.bodies import parse_body
 from lab.api.http.routing import Target
 from lab.api.http.views import View
 from lab.api.kinds.apps import SCALE
+from lab.api.kinds.meta import DELETE_OPTIONS
 from lab.api.patches import Kind
+from lab.api.renaming import from_stored, to_stored
 from lab.api.scale import scale_of, scaled
 from lab.api.store import Store
 
@@ -71,7 +73,7 @@ class Handlers:
         version, start = ask.parsed_token(token) if token else (self._exact_version(query), "")
         try:
             which = ask.filter_of(target, query)
-            page = self._store.page(target.resource, which, limit=limit, version=version, start=start)
+            page = self._store.page(target.stored, which, limit=limit, version=version, start=start)
         except ApiError as why:
             if token and why.code == 410:
                 raise ask.expired_token() from None
@@ -94,7 +96,7 @@ class Handlers:
 
     def _get(self, request: Request) -> Answer:
         target = request.target
-        stored = self._store.stored(target.resource, target.namespace, target.name)
+        stored = self._store.stored(target.stored, target.namespace, target.name)
         if target.subresource == "scale":
             return Answer(_encode(scale_of(stored.object)))
         if target.subresource == "log":
@@ -109,20 +111,19 @@ class Handlers:
         if request.target.name:
             raise errors.method_not_allowed()
         obj, unknown = self._object(request)
-        new = self._store.create(
-            request.target.resource, obj, dry_run=ask.dry_run(request.query), unknown=unknown.collect
-        )
+        dry_run = ask.dry_run(request.query)
+        new = self._store.create(request.target.stored, obj, dry_run=dry_run, unknown=unknown.collect)
         return self._written(request, new, unknown, 201)
 
     def _update(self, request: Request) -> Answer:
         target = request.target
         obj, unknown = self._object(request)
         if target.subresource == "scale":
-            stored = self._store.stored(target.resource, target.namespace, target.name)
+            stored = self._store.stored(target.stored, target.namespace, target.name)
             new = self._store.update(target.resource, scaled(stored.object, obj), dry_run=ask.dry_run(request.query))
             return Answer(_encode(scale_of(new)))
         new = self._store.update(
-            target.resource,
+            target.stored,
             obj,
             subresource=target.subresource or None,
             dry_run=ask.dry_run(request.query),
@@ -136,11 +137,13 @@ class Handlers:
             raise errors.unsupported_media_type(request.media_type, _PATCHES)
         if request.media_type == APPLY:
             return self._apply(request)
-        patch, twice = parse_body(request.body, JSON)
+        patch, twice = parse_body(request.body, JSON, target.resource.shape)
         unknown = _Unknown(request, twice)
         dry_run = ask.dry_run(query)
         if target.subresource == "scale":
             return self._patch_scale(request, patch, dry_run)
+        if target.resource.view_of:
+            return self._patch_view(request, patch, unknown, dry_run)
         new = self._store.patch(
             target.resource,
             target.namespace,
@@ -155,17 +158,25 @@ class Handlers:
 
     def _patch_scale(self, request: Request, patch: Any, dry_run: bool) -> Answer:
         target = request.target
-        obj = self._store.get(target.resource, target.namespace, target.name)
+        obj = self._store.get(target.stored, target.namespace, target.name)
         wanted = patches.apply(Kind(request.media_type), SCALE, scale_of(obj), patch)
         return Answer(_encode(scale_of(self._store.update(target.resource, scaled(obj, wanted), dry_run=dry_run))))
+
+    def _patch_view(self, request: Request, patch: Any, unknown: _Unknown, dry_run: bool) -> Answer:
+        target = request.target
+        stored = self._store.stored(target.stored, target.namespace, target.name)
+        shown = from_stored(target.resource, stored.object)
+        patched = patches.apply(Kind(request.media_type), target.resource.shape, shown, patch)
+        obj = to_stored(target.resource, decoded(target.resource, patched, unknown=unknown.collect))
+        return self._written(request, self._store.update(target.stored, obj, dry_run=dry_run), unknown)
 
     def _apply(self, request: Request) -> Answer:
         target, query = request.target, request.query
         obj, unknown = self._object(request)
         obj["metadata"].setdefault("name", target.name)
-        created = self._store.find(target.resource, _key(target)) is None
+        created = self._store.find(target.stored, target.key) is None
         new = self._store.apply(
-            target.resource,
+            target.stored,
             obj,
             manager=query.get("fieldManager", ""),
             subresource=target.subresource or None,
@@ -177,8 +188,8 @@ class Handlers:
     def _delete(self, request: Request) -> Answer:
         target = request.target
         options = self._delete_options(request)
-        last = self._store.delete(target.resource, target.namespace, target.name, **options)
-        if self._store.find(target.resource, _key(target)):
+        last = self._store.delete(target.stored, target.namespace, target.name, **options)
+        if self._store.find(target.stored, target.key):
             return Answer(_encode(last))
         details = {"name": target.name, "kind": target.resource.plural, "uid": last["metadata"]["uid"]}
         if target.resource.group:
@@ -189,15 +200,17 @@ class Handlers:
     def _delete_collection(self, request: Request) -> Answer:
         target = request.target
         options = self._delete_options(request)
-        page = self._store.page(target.resource, ask.filter_of(target, request.query))
+        page = self._store.page(target.stored, ask.filter_of(target, request.query))
         for stored in page.items:
-            if self._store.find(target.resource, stored.key):
+            if self._store.find(target.stored, stored.key):
                 meta = stored.object["metadata"]
-                self._store.delete(target.resource, meta.get("namespace", ""), meta["name"], **options)
+                self._store.delete(target.stored, meta.get("namespace", ""), meta["name"], **options)
         return Answer(request.view.many(target.resource, page.items, {"resourceVersion": str(page.version)}))
 
     def _delete_options(self, request: Request) -> dict[str, Any]:
-        body, _ = parse_body(request.body, request.media_type) if request.body.strip() else ({}, [])
+        body: Any = {}
+        if request.body.strip():
+            body, _ = parse_body(request.body, request.media_type, DELETE_OPTIONS)
         given: Object = body if isinstance(body, dict) else {}
         query = request.query
         grace = ask.number(query, "gracePeriodSeconds")
@@ -222,7 +235,8 @@ class Handlers:
     def _object(self, request: Request) -> tuple[Object, _Unknown]:
         """The object in the body, which must be the one that the URL names."""
         target = request.target
-        obj, twice = parse_body(request.body, request.media_type)
+        shape = SCALE if target.subresource == "scale" else target.resource.shape
+        obj, twice = parse_body(request.body, request.media_type, shape)
         if not isinstance(obj, dict) or not isinstance(obj.get("metadata", {}), dict):
             raise errors.bad_request(f"the body must be an object of kind {target.resource.kind}")
         obj = obj | {"metadata": dict(obj.get("metadata") or {})}
@@ -235,7 +249,10 @@ class Handlers:
             raise errors.bad_request(
                 f"the name of the object ({meta['name']}) does not match the name on the URL ({target.name})"
             )
-        return obj, _Unknown(request, twice)
+        unknown = _Unknown(request, twice)
+        if target.resource.view_of:
+            obj = to_stored(target.resource, decoded(target.resource, obj, unknown=unknown.collect))
+        return obj, unknown
 
     def _written(self, request: Request, new: Object, unknown: _Unknown, code: int = 200) -> Answer:
         stored = Stored("", int(new["metadata"].get("resourceVersion", "0")), new)
@@ -258,7 +275,3 @@ class _Unknown:
         if self._mode != "Warn":
             return ()
         return (*self._twice, *(f'unknown field "{path}"' for path in self.collect or ()))
-
-
-def _key(target: Target) -> str:
-    return f"{target.namespace}/{target.name}" if target.resource.namespaced else target.name

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from lab.api.errors import bad_request, expired
 from lab.api.http.routing import Target
+from lab.api.renaming import selector_for_stored
 from lab.api.selectors import FieldSelector, Selector
 from lab.api.watching import Filter
 
@@ -48,11 +49,12 @@ def field_validation(query: Mapping[str, str]) -> str:
 def filter_of(target: Target, query: Mapping[str, str]) -> Filter:
     """Which objects a list, a watch or a deletion of many is about."""
     labels, fields = query.get("labelSelector", ""), query.get("fieldSelector", "")
+    selector = FieldSelector.parse(fields, target.resource.fields) if fields else None
     return Filter(
-        target.resource,
+        target.resource.stored,
         target.namespace or None,
         Selector.parse(labels) if labels else None,
-        FieldSelector.parse(fields, target.resource.fields) if fields else None,
+        selector_for_stored(target.resource, selector) if selector else None,
     )
 
 

@@ -19,6 +19,16 @@ class Target:
     name: str = ""
     subresource: str = ""
 
+    @property
+    def stored(self) -> Resource:
+        """The resource under which the store keeps what this is about."""
+        return self.resource.stored
+
+    @property
+    def key(self) -> str:
+        """The object's key in the store."""
+        return f"{self.namespace}/{self.name}" if self.resource.namespaced else self.name
+
 
 def target_of(path: str) -> Target:
     """``/api/v1/namespaces/default/services/web/status``, say. ApiError 404 if it names nothing that is served."""

@@ -15,6 +15,7 @@ from lab.api.errors import Object, not_acceptable
 from lab.api.history import Stored
 from lab.api.http.answers import JSON
 from lab.api.registry import Resource
+from lab.api.renaming import from_stored
 from lab.api.tables.table import partial, table
 
 _encode = msgspec.json.Encoder().encode
@@ -44,18 +45,22 @@ class View:
     def one(self, resource: Resource, stored: Stored) -> bytes:
         """One object, as the answer to a get."""
         if self.form == "Object":
-            return stored.json
+            return _json(resource, stored)
         if self.form == "Partial":
             return _encode(partial(stored.object))
         version = {"resourceVersion": str(stored.version)}
-        return _encode(table(resource, [stored.object], _now(), metadata=version, include=self.include))
+        return _encode(table(resource.stored, [stored.object], _now(), metadata=version, include=self.include))
 
     def many(self, resource: Resource, items: Sequence[Stored], metadata: Object) -> bytes:
         """A list, with its own metadata."""
         if self.form == "Table":
             objects = [stored.object for stored in items]
-            return _encode(table(resource, objects, _now(), metadata=metadata, include=self.include))
-        kind, version, parts = f"{resource.kind}List", resource.api_version, [stored.json for stored in items]
+            return _encode(table(resource.stored, objects, _now(), metadata=metadata, include=self.include))
+        kind, version, parts = (
+            f"{resource.kind}List",
+            resource.api_version,
+            [_json(resource, stored) for stored in items],
+        )
         if self.form == "Partial":
             kind, version = "PartialObjectMetadataList", "meta.k8s.io/v1"
             parts = [_encode(partial(stored.object)) for stored in items]
@@ -65,13 +70,13 @@ class View:
     def event(self, resource: Resource, kind: str, stored: Stored, *, first: bool) -> bytes:
         """One line of a watch."""
         if self.form == "Object":
-            shown = stored.json
+            shown = _json(resource, stored)
         elif self.form == "Partial":
             shown = _encode(partial(stored.object))
         else:
             version = {"resourceVersion": str(stored.version)}
             shown = _encode(
-                table(resource, [stored.object], _now(), metadata=version, include=self.include, headed=first)
+                table(resource.stored, [stored.object], _now(), metadata=version, include=self.include, headed=first)
             )
         return b"".join((b'{"type":"', kind.encode(), b'","object":', shown, b"}\n"))
 
@@ -84,8 +89,12 @@ class View:
         if self.form == "Partial":
             obj |= {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
         elif self.form == "Table":
-            obj = table(resource, [], _now(), metadata=metadata, include=self.include, headed=False)
+            obj = table(resource.stored, [], _now(), metadata=metadata, include=self.include, headed=False)
         return _encode({"type": "BOOKMARK", "object": obj}) + b"\n"
+
+
+def _json(resource: Resource, stored: Stored) -> bytes:
+    return stored.json if resource.view_of is None else _encode(from_stored(resource, stored.object))
 
 
 def _now() -> datetime:

@@ -32,7 +32,7 @@ class WatchStream:
         self._streams_list = flag(query, "sendInitialEvents")
         which = filter_of(target, query)
         since = None if self._streams_list or not version else version
-        self._watch: Watch = store.watching(target.resource, which, since)
+        self._watch: Watch = store.watching(target.stored, which, since)
         self._bookmarks = bookmarks if flag(query, "allowWatchBookmarks") else None
         self._seconds = number(query, "timeoutSeconds") or random.uniform(*_LONGEST)
 

@@ -70,3 +70,15 @@ def kind(name: str, /, *, required: str = "", **fields: Type) -> Record:
 def conditions(condition: Record) -> Array:
     """A list of conditions: one entry per type."""
     return Array(condition, merge_key="type", map_keys=("type",))
+
+
+DELETE_OPTIONS = record(
+    _META + "DeleteOptions",
+    apiVersion=STRING,
+    kind=STRING,
+    gracePeriodSeconds=INT64,
+    preconditions=record(_META + "Preconditions", uid=STRING, resourceVersion=STRING),
+    orphanDependents=BOOLEAN,
+    propagationPolicy=STRING,
+    dryRun=Array(STRING),
+)

@@ -183,6 +183,17 @@ def test_run_expose_and_delete(kubectl: Run, served: Served) -> None:
     assert served.call(lambda: served.store.list(PODS)[0]) == []
 
 
+def test_objects_can_be_created_without_a_manifest(kubectl: Run) -> None:
+    kubectl("create", "namespace", "shop")
+    kubectl("create", "deployment", "web", "--image=nginx:1.25", "--replicas=2", "--port=8080", "-n", "shop")
+    kubectl("create", "service", "nodeport", "web", "--tcp=80:8080", "--node-port=30081", "-n", "shop")
+    kubectl("create", "configmap", "settings", "--from-literal=a=b", "-n", "shop")
+    assert kubectl("get", "deploy", "web", "-n", "shop", "-o", "jsonpath={.spec.replicas}").stdout == "2"
+    ports = "jsonpath={.spec.ports[0].targetPort} {.spec.ports[0].nodePort}"
+    assert kubectl("get", "svc", "web", "-n", "shop", "-o", ports).stdout == "8080 30081"
+    assert kubectl("get", "cm", "settings", "-n", "shop", "-o", "jsonpath={.data.a}").stdout == "b"
+
+
 def test_a_manifest_that_begins_with_its_namespace_can_be_deleted(shop: Run) -> None:
     gone = shop("delete", "-f", "-", stdin=SHOP).stdout
     assert gone.count("deleted") == 4
