@@ -10,26 +10,55 @@ from pathlib import Path
 
 from cffi import FFI
 
-# Each name stands for three files in this folder: NAME.c, NAME.h, and NAME.cdef with what Python may call.
-UNITS = ("checksum",)
+FOLDER = Path(__file__).parent
+
+# Each name stands for NAME.c and NAME.h. In this order, no unit needs one that comes after it.
+UNITS = (
+    "checksum",
+    "crc32c",
+    "arena",
+    "index",
+    "packet",
+    "tracking",
+    "service",
+    "flow",
+    "affinity",
+    "pick",
+    "nat",
+    "decision",
+    "engine",
+)
+
+# What Python may call and read, unit by unit: NAME.cdef, after those that it needs.
+DECLARED = (
+    "checksum",
+    "crc32c",
+    "hash",
+    "tuple",
+    "packet",
+    "tracking",
+    "service",
+    "flow",
+    "affinity",
+    "decision",
+    "engine",
+)
 
 # Compiler warnings are errors in `make lint`, not here: a compiler that is newer than this file, and warns of
 # more, must not stop anybody from installing.
 COMPILER_FLAGS = ("-std=c11", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra")
 
-FOLDER = Path(__file__).parent
-
 
 def make_builder() -> FFI:
     builder = FFI()
-    for unit in UNITS:
+    for unit in DECLARED:
         builder.cdef((FOLDER / f"{unit}.cdef").read_text())
     builder.set_source(
         "native._native",
-        "\n".join(f'#include "{unit}.h"' for unit in UNITS),
+        "\n".join(f'#include "{unit}.h"' for unit in DECLARED),
         # setuptools wants paths from the folder of setup.py
         sources=[f"{FOLDER.name}/{unit}.c" for unit in UNITS],
-        depends=[f"{FOLDER.name}/{unit}.h" for unit in UNITS],
+        depends=[f"{FOLDER.name}/{header.name}" for header in sorted(FOLDER.glob("*.h"))],
         include_dirs=[FOLDER.name],
         extra_compile_args=list(COMPILER_FLAGS),
     )

@@ -1,0 +1,43 @@
+"""How much an engine can hold, and how long a flow may be silent: fixed when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most of everything. Memory is given by the system only as it is used.
+
+    `flows` and `clients` (of affinity) are the two that packets fill; what happens when they are full is told in
+    native/flow.c and native/affinity.c. The others bound the tables: one that does not fit is refused whole.
+    """
+
+    flows: int = 262_144
+    clients: int = 65_536
+    frontends: int = 131_072
+    pools: int = 131_072
+    backends: int = 1_048_576  #: of all pools together
+    serving: int = 524_288  #: endpoints to which UDP flows may go on, of all frontends together
+    ranges: int = 65_536  #: of source and Service networks
+    addresses: int = 131_072  #: cluster IPs and addresses of the node
+    tallies: int = 1_048_576  #: backends counted apart, those of flows that outlive their backend among them
+    members: int = 524_288  #: backends of pools with affinity
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds of silence after which a flow is forgotten."""
+
+    udp_unreplied: float
+    udp_stream: float
+    opening: float  #: TCP and SCTP, until the client has answered the backend
+    established: float
+    closing: float  #: once one end is done, or after a reset
+
+
+RFC_TIMEOUTS = Timeouts(udp_unreplied=300, udp_stream=300, opening=240, established=7440, closing=240)
+"""What the RFCs ask for: 4787 REQ-5 (UDP: 5 minutes), 5382 REQ-5 (TCP: 2 hours 4 minutes, else 4 minutes)."""
+
+LINUX_TIMEOUTS = Timeouts(udp_unreplied=30, udp_stream=120, opening=120, established=432_000, closing=120)
+"""What Linux does unless told otherwise (net.netfilter.nf_conntrack_*_timeout), where it makes the difference."""

@@ -1,0 +1,91 @@
+"""Numbers that stay with what they were given to.
+
+The engine knows a backend by a small number: its traffic is counted there, clients with affinity are sent there.
+The number must mean the same backend from one table to the next, and another one only when nobody can still mean
+the old.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from typing import Generic, TypeVar
+
+from dataplane.interface import DataplaneError
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Slots(Generic[K]):
+    """Gives out the numbers from `first` up to, and without, `limit`.
+
+    A key that nobody holds keeps its number, in case it comes back, until the number is needed for another. Then it
+    is taken away from the key that has waited longest, unless `busy` says that it is still in use elsewhere;
+    `recycled` is told. DataplaneError when all numbers are taken; `what` says of what there are too many.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        first: int,
+        limit: int,
+        busy: Callable[[int], bool] = lambda slot: False,
+        recycled: Callable[[int], None] = lambda slot: None,
+    ) -> None:
+        self._what, self._next, self._limit = what, first, limit
+        self._busy, self._recycled = busy, recycled
+        self._slots: dict[K, int] = {}
+        self._holders: dict[int, int] = {}
+        self._resting: deque[K] = deque()
+
+    def __len__(self) -> int:
+        """How many keys have a number, those that nobody holds among them."""
+        return len(self._slots)
+
+    @property
+    def end(self) -> int:
+        """One more than the greatest number given out so far."""
+        return self._next
+
+    def items(self) -> list[tuple[K, int]]:
+        return list(self._slots.items())
+
+    def take(self, keys: Sequence[K]) -> list[int]:
+        """The numbers of these keys, each held once more; or none is, if this raises."""
+        taken: list[int] = []
+        try:
+            for key in keys:
+                slot = self._slots.get(key)
+                if slot is None:
+                    slot = self._slots[key] = self._new()
+                self._holders[slot] = self._holders.get(slot, 0) + 1
+                taken.append(slot)
+        except DataplaneError:
+            self.give_back(keys[: len(taken)])
+            raise
+        return taken
+
+    def give_back(self, keys: Sequence[K]) -> None:
+        """Undo one `take`."""
+        for key in keys:
+            slot = self._slots[key]
+            self._holders[slot] -= 1
+            if not self._holders[slot]:
+                self._resting.append(key)
+
+    def _new(self) -> int:
+        if self._next < self._limit:
+            self._next += 1
+            return self._next - 1
+        for _ in range(len(self._resting)):
+            key = self._resting.popleft()
+            slot = self._slots.get(key)
+            if slot is None or self._holders[slot]:
+                continue  # it came back, or was listed twice
+            if self._busy(slot):
+                self._resting.append(key)
+                continue
+            del self._slots[key]
+            self._recycled(slot)
+            return slot
+        raise DataplaneError(f"the engine has no room for more than {self._limit} {self._what}")

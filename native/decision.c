@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* decision.c - what becomes of a packet, and why */
+#include "decision.h"
+
+#include "engine.h"
+#include "nat.h"
+#include "pick.h"
+
+/**
+ * DOC: Theory of operation
+ *
+ * This is dataplane/reference.py in C, question by question and in its order; whoever changes one changes both, and
+ * the tests hold them against each other on random tables and packets. What the reference leaves to kernels is
+ * decided here too:
+ *
+ * - A TCP or SCTP packet that belongs to no flow and does not open one is dropped if it would have been forwarded.
+ *   Translating it would make up a connection that the backend does not know (it would answer with a reset), and
+ *   passing it on untranslated would send it to an address that is nobody's.
+ * - A packet that opens a connection, on the ports of one that has ended, begins a new flow.
+ * - A source port that is taken is replaced, with or without masquerading (nat.c).
+ */
+
+static void drop(struct decision *decision, enum decision_rule rule, enum decision_reason reason)
+{
+	decision->outcome = DECISION_DROP;
+	decision->rule = (uint8_t)rule;
+	decision->reason = (uint8_t)reason;
+}
+
+static void reject(struct decision *decision, enum decision_rule rule)
+{
+	decision->outcome = DECISION_REJECT;
+	decision->rule = (uint8_t)rule;
+}
+
+/* A packet to an address and port that nobody serves. */
+static void decide_unserved(const struct service_table *table, const struct tuple *tuple, uint8_t roles,
+			    struct decision *decision)
+{
+	if (roles & SERVICE_CLUSTER_IP) {
+		reject(decision, DECISION_CLUSTER_IP);
+	} else if (service_is_given_out(table, &tuple->destination, tuple->family)) {
+		drop(decision, DECISION_SERVICE_CIDR, DECISION_NO_SERVICE);
+	} else {
+		decision->outcome = DECISION_PASS;
+		decision->rule = DECISION_SERVICE_CIDR;
+	}
+}
+
+/* A packet of a protocol without ports, so of no Service. */
+static void decide_portless(const struct engine *engine, const struct packet *packet, struct decision *decision)
+{
+	const struct service_table *table = engine_table(engine);
+	const struct tuple *tuple = &packet->tuple;
+
+	decide_unserved(table, tuple, service_roles(table, &tuple->destination, tuple->family), decision);
+}
+
+/* The backend for a new connection, by affinity or by chance. */
+static const struct service_backend *choose_backend(struct engine *engine, const struct service_pool *pool,
+						    const struct tuple *tuple, struct affinity_entry **entry,
+						    struct decision *decision)
+{
+	const struct service_table *table = engine_table(engine);
+	const struct service_backend *backend = NULL;
+
+	if (pool->affinity) {
+		*entry = affinity_find(&engine->affinities, pool->affinity, &tuple->source);
+		backend = pick_remembered(table, pool, *entry, engine->now);
+	}
+	decision->rule = backend ? DECISION_AFFINITY : DECISION_PICK;
+	if (backend)
+		decision->marks |= DECISION_REMEMBERED;
+	else
+		backend = pick_backend(table, pool, &engine->random);
+	decision->backend = (uint32_t)(backend - table->backends);
+	return backend;
+}
+
+/* Sends a new connection to a backend. Returns the flow, or NULL if the packet has to be dropped. */
+static struct flow *open_flow(struct engine *engine, const struct packet *packet, uint32_t hash,
+			      const struct service_frontend *frontend, const struct service_verdict *verdict,
+			      struct decision *decision)
+{
+	static const struct address any = {{0}};
+	const struct service_table *table = engine_table(engine);
+	const struct service_pool *pool = &table->pools[verdict->pool];
+	const struct service_family *family = &table->families[packet->tuple.family == TUPLE_IPV6];
+	struct affinity_entry *entry = NULL;
+	const struct service_backend *backend = choose_backend(engine, pool, &packet->tuple, &entry, decision);
+	struct flow flow = {.tuples = {packet->tuple, tuple_reversed(&packet->tuple)}, .tally = backend->tally};
+	struct tuple *reply = &flow.tuples[TRACKING_REPLY];
+
+	flow.hash[TRACKING_ORIGINAL] = hash;
+	reply->source = backend->address;
+	reply->source_port = backend->port;
+	if (address_equal(&frontend->address, &any))
+		flow.flags |= FLOW_NODE_PORT;
+	if (backend->local && address_equal(&backend->address, &packet->tuple.source)) {
+		flow.flags |= FLOW_HAIRPIN | FLOW_MASQUERADE;
+		decision->marks |= DECISION_HAIRPINNED;
+	}
+	if (verdict->masquerade)
+		flow.flags |= FLOW_MASQUERADE;
+	if (flow.flags & FLOW_MASQUERADE) {
+		decision->marks |= DECISION_MASQUERADED;
+		if (!family->can_masquerade) {
+			drop(decision, DECISION_MASQUERADE, DECISION_NO_EGRESS);
+			return NULL;
+		}
+		reply->destination = family->egress;
+	}
+	if (!nat_choose_port(&engine->flows, &flow, &engine->key, &engine->random, engine->now)) {
+		drop(decision, DECISION_MASQUERADE, DECISION_NO_PORT);
+		return NULL;
+	}
+	nat_prepare(&flow);
+
+	struct flow *added = flow_add(&engine->flows, &flow, engine->now);
+
+	if (!added) {
+		drop(decision, DECISION_FLOW, DECISION_FLOWS_FULL);
+		return NULL;
+	}
+	if (pool->affinity)
+		pick_remember(table, pool, backend, &engine->affinities, entry, &packet->tuple.source, engine->now);
+	decision->marks |= DECISION_NEW;
+	return added;
+}
+
+/* A packet of no known flow. Returns the flow that it begins, if it does. */
+static struct flow *decide_new(struct engine *engine, const struct packet *packet, uint32_t hash, uint16_t interface,
+			       struct decision *decision)
+{
+	const struct service_table *table = engine_table(engine);
+	const struct tuple *tuple = &packet->tuple;
+	uint8_t roles = service_roles(table, &tuple->destination, tuple->family);
+	const struct service_frontend *frontend = service_find_for(table, tuple, roles);
+
+	if (!frontend) {
+		decide_unserved(table, tuple, roles, decision);
+		return NULL;
+	}
+	decision->frontend = (uint32_t)(frontend - table->frontends);
+	if (!service_allows(table, frontend, &tuple->source)) {
+		drop(decision, DECISION_SOURCES, DECISION_SOURCE_REFUSED);
+		return NULL;
+	}
+
+	enum service_client client = service_classify(table, tuple, interface);
+	const struct service_verdict *verdict = &frontend->verdicts[client];
+
+	decision->client = (uint8_t)client;
+	if (verdict->action == SERVICE_REJECT) {
+		reject(decision, DECISION_VERDICT);
+		return NULL;
+	}
+	if (verdict->action == SERVICE_DROP) {
+		drop(decision, DECISION_VERDICT, DECISION_POLICY);
+		return NULL;
+	}
+	if (!packet->opens) {
+		drop(decision, DECISION_FLOW, DECISION_NOT_OPENING);
+		return NULL;
+	}
+	return open_flow(engine, packet, hash, frontend, verdict, decision);
+}
+
+/* The flow that a packet belongs to, if it is known and goes on. */
+static struct flow *find_flow(struct engine *engine, const struct packet *packet, uint32_t hash,
+			      unsigned int *direction)
+{
+	struct flow *flow = flow_find(&engine->flows, &packet->tuple, hash, engine->now, direction);
+
+	if (flow && packet->opens && *direction == TRACKING_ORIGINAL && tracking_is_over(flow->events)) {
+		engine->flows.counters.reopened++;
+		flow_remove(&engine->flows, flow);
+		return NULL;
+	}
+	return flow;
+}
+
+static void decide_transport(struct engine *engine, struct packet *packet, uint32_t hash, uint16_t interface,
+			     struct decision *decision)
+{
+	unsigned int direction = TRACKING_ORIGINAL;
+	struct flow *flow = find_flow(engine, packet, hash, &direction);
+
+	if (flow) {
+		decision->rule = DECISION_FLOW;
+		if (direction == TRACKING_REPLY)
+			decision->marks |= DECISION_REPLY;
+	} else {
+		flow = decide_new(engine, packet, hash, interface, decision);
+	}
+	if (!flow)
+		return;
+	if (!nat_rewrite(packet, flow, direction)) {
+		drop(decision, DECISION_FLOW, DECISION_BAD_CHECKSUM);
+		if (decision->marks & DECISION_NEW)
+			flow_remove(&engine->flows, flow);
+		return;
+	}
+	flow_see(&engine->flows, flow, direction, packet->signals, packet->network_length, engine->now);
+}
+
+/**
+ * decision_make() - Decide about a packet, and carry it out
+ * @engine:	The engine
+ * @packet:	What packet_parse() found; the packet is translated in place
+ * @hash:	tuple_hash() of the packet
+ * @interface:	Where it came in; 0 if this host itself sends it
+ * @decision:	Is filled in
+ */
+void decision_make(struct engine *engine, struct packet *packet, uint32_t hash, uint16_t interface,
+		   struct decision *decision)
+{
+	*decision = (struct decision){
+		.outcome = DECISION_FORWARD,
+		.client = DECISION_NOBODY,
+		.frontend = DECISION_NOTHING,
+		.backend = DECISION_NOTHING,
+	};
+	switch (packet->kind) {
+	case PACKET_TRANSPORT:
+		decide_transport(engine, packet, hash, interface, decision);
+		break;
+	case PACKET_PORTLESS:
+		decide_portless(engine, packet, decision);
+		break;
+	case PACKET_FOREIGN:
+		decision->outcome = DECISION_PASS;
+		break;
+	case PACKET_FRAGMENT:
+		drop(decision, DECISION_NO_RULE, DECISION_FRAGMENT);
+		break;
+	case PACKET_TOO_DEEP:
+		drop(decision, DECISION_NO_RULE, DECISION_TOO_DEEP);
+		break;
+	case PACKET_MALFORMED:
+		drop(decision, DECISION_NO_RULE, DECISION_MALFORMED);
+		break;
+	}
+}

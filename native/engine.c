@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* engine.c - batches of packets through one table of Services, with no I/O */
+#include "engine.h"
+
+/**
+ * DOC: Theory of operation
+ *
+ * An engine does what a node does for Services, to packets in memory. It reads nothing, sends nothing, and asks
+ * nobody for the time: all that comes with the call. So the same code runs behind a packet socket, over a file, and
+ * in a test, and a run can be repeated exactly.
+ *
+ * A packet alone would wait for memory three times: for its bucket of the index and for the two lines of its flow.
+ * A batch waits together: first all packets are read and their buckets asked for; then the buckets, which have come
+ * meanwhile, tell which flows to ask for; then all is there, and each packet is decided and written. The last part
+ * is done packet by packet and in order, because one packet may make the flow that the next belongs to.
+ *
+ * All memory is asked for when the engine is made. Everything is bounded, and what happens at each bound is said
+ * where the bound is: flows in flow.c, clients in affinity.c, tables in service.c.
+ */
+
+/* Takes the memory of everything, or, with an arena that only measures, finds out how much that is. */
+static struct engine *engine_carve(struct engine *engine, struct arena *arena, const struct engine_config *config)
+{
+	struct engine *taken = arena_take(arena, 1, sizeof(*taken));
+
+	if (taken)
+		engine = taken;
+	flow_carve(&engine->flows, arena, config->flows, config->limits.tallies);
+	affinity_carve(&engine->affinities, arena, config->affinities);
+	for (unsigned int i = 0; i < 2; i++)
+		service_carve(&engine->tables[i], arena, &config->limits);
+	return engine;
+}
+
+/**
+ * engine_create() - Make an engine, whose table is empty
+ * @config:	Limits, secrets and timeouts
+ *
+ * Return: an engine, or NULL if a limit is out of range or there is not enough memory
+ */
+struct engine *engine_create(const struct engine_config *config)
+{
+	struct arena arena = {0};
+	struct engine measured;
+
+	if (config->flows < 1 || config->flows > FLOW_MOST || config->affinities < 1)
+		return NULL;
+	(void)engine_carve(&measured, &arena, config);
+	if (arena_create(&arena, arena.used) != 0)
+		return NULL;
+
+	struct engine *engine = engine_carve(NULL, &arena, config);
+
+	engine->arena = arena;
+	engine->key = config->key;
+	engine->random.key = config->seed;
+	engine->flows.timeouts = config->timeouts;
+	engine->affinities.key = config->key;
+	return engine;
+}
+
+/**
+ * engine_destroy() - Give all memory back
+ * @engine:	The engine, or NULL
+ */
+void engine_destroy(struct engine *engine)
+{
+	if (!engine)
+		return;
+	/* The arena holds the structure that describes it. */
+	struct arena arena = engine->arena;
+
+	arena_destroy(&arena);
+}
+
+/**
+ * engine_memory() - How much memory an engine has
+ * @engine:	The engine
+ *
+ * Return: bytes; the system gives them only as they are used
+ */
+size_t engine_memory(const struct engine *engine)
+{
+	return engine->arena.size;
+}
+
+/**
+ * engine_load() - Load a table, without using it yet
+ * @engine:	The engine
+ * @image:	What the table shall hold
+ *
+ * Return: SERVICE_OK, or what is wrong with the image
+ */
+enum service_error engine_load(struct engine *engine, const struct service_image *image)
+{
+	enum service_error error = service_load(&engine->tables[!engine->current], image, &engine->key);
+
+	engine->loaded = error == SERVICE_OK;
+	return error;
+}
+
+/* Whether a flow outlives the coming of a table: dataplane.reference._goes_on() in C. */
+static bool goes_on(const struct service_table *table, const struct flow *flow)
+{
+	static const struct address any = {{0}};
+	const struct tuple *original = &flow->tuples[TRACKING_ORIGINAL];
+	const struct tuple *reply = &flow->tuples[TRACKING_REPLY];
+	const struct service_frontend *frontend;
+
+	if (original->protocol != TUPLE_UDP)
+		return true;
+	frontend = service_find(table, flow->flags & FLOW_NODE_PORT ? &any : &original->destination,
+				original->family, original->protocol, original->destination_port);
+	return frontend && service_serves(table, frontend, &reply->source, reply->source_port);
+}
+
+/**
+ * engine_swap() - Put the table that was loaded in force
+ * @engine:	The engine; nothing happens if no table was loaded since the last time
+ */
+void engine_swap(struct engine *engine)
+{
+	if (!engine->loaded)
+		return;
+	engine->loaded = false;
+	engine->current = !engine->current;
+}
+
+/**
+ * engine_settle() - Forget what the table in force puts an end to
+ * @engine:	The engine
+ *
+ * That is UDP flows to backends that serve no more, and affinity to backends that no pool holds any more. To be
+ * called before the next packet, whenever the table in force is another than before.
+ */
+void engine_settle(struct engine *engine)
+{
+	const struct service_table *table = engine_table(engine);
+
+	affinity_settle(&engine->affinities, table->member_held);
+	for (uint32_t number = 1; number < engine->flows.fresh; number++) {
+		struct flow *flow = &engine->flows.flows[number];
+
+		if (!flow_in_use(flow) || goes_on(table, flow))
+			continue;
+		engine->flows.counters.settled++;
+		flow_remove(&engine->flows, flow);
+	}
+}
+
+static void run_batch(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets,
+		      size_t count, enum packet_link link)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct packet *packet = &engine->packets[i];
+		size_t offset = packets[i].offset, length = packets[i].length;
+
+		/* A packet that is not in the memory is one of no bytes. */
+		if (offset > size || length > size - offset)
+			length = offset = 0;
+		packet_parse(packet, memory + offset, length, link);
+		if (packet->kind != PACKET_TRANSPORT)
+			continue;
+		engine->hashes[i] = tuple_hash(&engine->key, &packet->tuple);
+		index_prefetch(&engine->flows.index, engine->hashes[i]);
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (engine->packets[i].kind == PACKET_TRANSPORT)
+			flow_prefetch(&engine->flows, engine->hashes[i]);
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct decision *decision = &packets[i].decision;
+
+		decision_make(engine, &engine->packets[i], engine->hashes[i], packets[i].interface, decision);
+		engine->counters.bytes += packets[i].length;
+		engine->counters.outcomes[decision->outcome]++;
+		engine->counters.reasons[decision->reason]++;
+	}
+	engine->counters.packets += count;
+}
+
+/**
+ * engine_run() - Send packets through
+ * @engine:	The engine
+ * @memory:	Where their bytes are, and are rewritten
+ * @size:	Bytes of @memory
+ * @packets:	The packets, in order
+ * @count:	How many packets; any number
+ * @link:	What the first byte of each belongs to
+ * @now:	Milliseconds on a clock that does not jump; earlier than last time counts as last time
+ */
+void engine_run(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets, size_t count,
+		enum packet_link link, uint64_t now)
+{
+	if (now > engine->now)
+		engine->now = now;
+	flow_sweep(&engine->flows, engine->now);
+	for (size_t done = 0; done < count; done += ENGINE_BATCH) {
+		size_t batch = count - done < ENGINE_BATCH ? count - done : ENGINE_BATCH;
+
+		run_batch(engine, memory, size, packets + done, batch, link);
+	}
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* engine.h - batches of packets through one table of Services, with no I/O */
+#ifndef SVCPLANE_ENGINE_H
+#define SVCPLANE_ENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "affinity.h"
+#include "decision.h"
+#include "flow.h"
+#include "packet.h"
+#include "random.h"
+#include "service.h"
+
+/* Packets that are worked on together, so that they wait for memory together. */
+#define ENGINE_BATCH 256
+
+/**
+ * struct engine_config - What an engine is made with, and keeps
+ * @limits:	The most that a table of Services can hold
+ * @flows:	The most flows, 1 to FLOW_MOST
+ * @affinities:	The most clients that affinity remembers, at least 1
+ * @key:	Secret of the hashes
+ * @seed:	Secret of chance; the same seed and packets give the same run
+ * @timeouts:	How long flows may be silent
+ */
+struct engine_config {
+	struct service_limits limits;
+	uint32_t flows;
+	uint32_t affinities;
+	struct hash_key key;
+	struct hash_key seed;
+	struct tracking_timeouts timeouts;
+};
+
+/**
+ * struct engine_packet - One packet of a batch
+ * @offset:	Where it begins in the memory of the batch
+ * @length:	Bytes
+ * @interface:	Where it came in: below SERVICE_INTERFACES; 0 if this host itself sends it
+ * @zero:	Always 0
+ * @decision:	Is filled in
+ */
+struct engine_packet {
+	uint32_t offset;
+	uint32_t length;
+	uint16_t interface;
+	uint16_t zero;
+	struct decision decision;
+};
+
+/**
+ * struct engine_counters - What went in, and what became of it
+ * @packets:	Packets that came in: the sum of @outcomes
+ * @bytes:	Their bytes
+ * @outcomes:	By enum decision_outcome
+ * @reasons:	By enum decision_reason; all but the first add up to the drops
+ */
+struct engine_counters {
+	uint64_t packets;
+	uint64_t bytes;
+	uint64_t outcomes[DECISION_OUTCOMES];
+	uint64_t reasons[DECISION_REASONS];
+};
+
+/**
+ * struct engine - One worker: used by one thread at a time
+ * @arena:	All memory, this structure included
+ * @key:	Secret of the hashes
+ * @random:	Where chance comes from
+ * @flows:	The flows that are known
+ * @affinities:	The clients that are remembered
+ * @tables:	The table in force, and room to load another
+ * @current:	Which of them is in force
+ * @loaded:	Whether the other was loaded, and waits for engine_swap()
+ * @now:	The time of the batch in milliseconds; it never goes back
+ * @counters:	What went in, and what became of it
+ * @packets:	What the packets of the batch are
+ * @hashes:	The hashes of their tuples
+ */
+struct engine {
+	struct arena arena;
+	struct hash_key key;
+	struct random random;
+	struct flow_table flows;
+	struct affinity_table affinities;
+	struct service_table tables[2];
+	unsigned int current;
+	bool loaded;
+	uint64_t now;
+	struct engine_counters counters;
+	struct packet packets[ENGINE_BATCH];
+	uint32_t hashes[ENGINE_BATCH];
+};
+
+struct engine *engine_create(const struct engine_config *config);
+void engine_destroy(struct engine *engine);
+size_t engine_memory(const struct engine *engine);
+
+enum service_error engine_load(struct engine *engine, const struct service_image *image);
+void engine_swap(struct engine *engine);
+void engine_settle(struct engine *engine);
+void engine_run(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets, size_t count,
+		enum packet_link link, uint64_t now);
+
+/**
+ * engine_table() - The table in force
+ * @engine:	The engine
+ *
+ * Return: a table, to be read only
+ */
+static inline const struct service_table *engine_table(const struct engine *engine)
+{
+	return &engine->tables[engine->current];
+}
+
+#endif

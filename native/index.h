@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* index.h - from a hash to the entries that have it, one cache line at a time */
+#ifndef SVCPLANE_INDEX_H
+#define SVCPLANE_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arena.h"
+
+/* A bucket is one cache line of 64 bytes. */
+#define INDEX_SLOTS 8
+
+/* Every hash kept in a slot has this bit, so that zero means an empty slot. */
+#define INDEX_USED UINT32_C(0x80000000)
+
+/* What a lookup gives when nothing (more) has that hash. */
+#define INDEX_NONE 0
+
+/**
+ * struct index_bucket - One cache line of slots
+ * @hash:	The hash of each slot, with INDEX_USED; 0 where the slot is empty
+ * @reference:	What each slot refers to: any number but INDEX_NONE
+ */
+struct index_bucket {
+	uint32_t hash[INDEX_SLOTS];
+	uint32_t reference[INDEX_SLOTS];
+};
+
+/**
+ * struct index - A hash table of references; the keys themselves lie with the entries
+ * @buckets:	A power of two of them
+ * @mask:	Their number less one
+ */
+struct index {
+	struct index_bucket *buckets;
+	uint32_t mask;
+};
+
+/**
+ * struct index_cursor - Where a lookup stands
+ * @bucket:	The bucket it looks at
+ * @matches:	A bit for each slot of it that has the hash and was not given yet
+ * @hash:	The hash looked for, with INDEX_USED
+ * @last:	No bucket after this one can have it
+ */
+struct index_cursor {
+	uint32_t bucket;
+	uint32_t matches;
+	uint32_t hash;
+	bool last;
+};
+
+void index_carve(struct index *index, struct arena *arena, uint32_t references);
+void index_insert(struct index *index, uint32_t hash, uint32_t reference);
+bool index_remove(struct index *index, uint32_t hash, uint32_t reference);
+void index_clear(struct index *index);
+
+/**
+ * index_prefetch() - Have the bucket of a hash brought into the cache
+ * @index:	The index
+ * @hash:	The hash that will be looked for soon
+ */
+static inline void index_prefetch(const struct index *index, uint32_t hash)
+{
+	__builtin_prefetch(&index->buckets[hash & index->mask]);
+}
+
+/**
+ * index_look() - Compare all slots of the cursor's bucket
+ * @index:	The index
+ * @cursor:	Where the lookup stands; @matches and @last are set
+ *
+ * There is no branch in the loop: which slot matches cannot be foretold, and a wrong guess costs more than
+ * comparing all eight.
+ */
+static inline void index_look(const struct index *index, struct index_cursor *cursor)
+{
+	const struct index_bucket *bucket = &index->buckets[cursor->bucket];
+	uint32_t matches = 0, empty = 0;
+
+	for (unsigned int i = 0; i < INDEX_SLOTS; i++) {
+		matches |= (uint32_t)(bucket->hash[i] == cursor->hash) << i;
+		empty |= (uint32_t)(bucket->hash[i] == 0);
+	}
+	cursor->matches = matches;
+	cursor->last = empty;
+}
+
+/**
+ * index_next() - The next reference that has the hash of a lookup
+ * @index:	The index
+ * @cursor:	Where the lookup stands
+ *
+ * Return: a reference, or INDEX_NONE if there are no more
+ */
+static inline uint32_t index_next(const struct index *index, struct index_cursor *cursor)
+{
+	while (!cursor->matches) {
+		if (cursor->last)
+			return INDEX_NONE;
+		cursor->bucket = (cursor->bucket + 1) & index->mask;
+		index_look(index, cursor);
+	}
+	uint32_t slot = (uint32_t)__builtin_ctz(cursor->matches);
+
+	cursor->matches &= cursor->matches - 1;
+	return index->buckets[cursor->bucket].reference[slot];
+}
+
+/**
+ * index_first() - Begin a lookup
+ * @index:	The index
+ * @hash:	What to look for
+ * @cursor:	Is set to where the lookup stands, for index_next()
+ *
+ * Return: the first reference with that hash, or INDEX_NONE
+ */
+static inline uint32_t index_first(const struct index *index, uint32_t hash, struct index_cursor *cursor)
+{
+	*cursor = (struct index_cursor){.bucket = hash & index->mask, .hash = hash | INDEX_USED};
+	index_look(index, cursor);
+	return index_next(index, cursor);
+}
+
+#endif

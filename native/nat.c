@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* nat.c - writing the translation into a packet, and choosing what it is */
+#include "nat.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "checksum.h"
+#include "crc32c.h"
+
+/* Where things are in an IP header (RFC 791, 3.1; RFC 8200, 3). */
+#define IPV4_CHECKSUM	 10
+#define IPV4_SOURCE	 12
+#define IPV4_DESTINATION 16
+#define IPV6_SOURCE	 8
+#define IPV6_DESTINATION 24
+
+/* In TCP, UDP and SCTP the ports come first: source, then destination. */
+#define TCP_CHECKSUM  16
+#define UDP_CHECKSUM  6
+#define SCTP_CHECKSUM 8
+
+/**
+ * nat_choose_port() - Make the tuple of answers one that no other flow has
+ * @flows:	The flows that are known
+ * @flow:	The new one; the destination port of its second tuple is set, and the hash of that tuple
+ * @key:	Secret of the flows' hashes
+ * @random:	Where chance comes from
+ * @now:	Milliseconds
+ *
+ * The client's own port is kept if that is possible (RFC 4787, REQ-3: no two flows share one). Else ports are
+ * tried at random, so that nobody can foretell them (RFC 6056). A port below 1024 is kept or replaced by any.
+ *
+ * Return: false if no free port was found
+ */
+bool nat_choose_port(struct flow_table *flows, struct flow *flow, const struct hash_key *key, struct random *random,
+		     uint64_t now)
+{
+	struct tuple *reply = &flow->tuples[TRACKING_REPLY];
+	unsigned int direction;
+
+	for (unsigned int attempt = 0; attempt < NAT_PORT_ATTEMPTS; attempt++) {
+		flow->hash[TRACKING_REPLY] = tuple_hash(key, reply);
+		if (!flow_find(flows, reply, flow->hash[TRACKING_REPLY], now, &direction))
+			return true;
+		reply->destination_port =
+			htons((uint16_t)(NAT_PORT_FIRST + random_below(random, UINT16_MAX + 1 - NAT_PORT_FIRST)));
+	}
+	return false;
+}
+
+/**
+ * nat_prepare() - Compute the checksum deltas of a flow
+ * @flow:	Its tuples are set; its deltas will be
+ */
+void nat_prepare(struct flow *flow)
+{
+	const struct tuple *before = &flow->tuples[TRACKING_ORIGINAL];
+	const struct tuple after = tuple_reversed(&flow->tuples[TRACKING_REPLY]);
+	uint16_t ports = checksum_delta_join(checksum_delta16(before->source_port, after.source_port),
+					     checksum_delta16(before->destination_port, after.destination_port));
+
+	/* An IPv4 address is followed by zeros on both sides, which add nothing. */
+	flow->address_delta =
+		checksum_delta_join(checksum_delta128(before->source.bytes, after.source.bytes),
+				    checksum_delta128(before->destination.bytes, after.destination.bytes));
+	flow->transport_delta = checksum_delta_join(flow->address_delta, ports);
+}
+
+static void update_checksum(uint8_t *at, uint16_t delta)
+{
+	uint16_t checksum;
+
+	memcpy(&checksum, at, sizeof(checksum));
+	checksum = checksum_update(checksum, delta);
+	memcpy(at, &checksum, sizeof(checksum));
+}
+
+static void update_checksum_udp(uint8_t *at, uint16_t delta)
+{
+	uint16_t checksum;
+
+	memcpy(&checksum, at, sizeof(checksum));
+	checksum = checksum_update_udp(checksum, delta);
+	memcpy(at, &checksum, sizeof(checksum));
+}
+
+static uint32_t sctp_checksum(const struct packet *packet)
+{
+	static const uint8_t zero[sizeof(uint32_t)] = {0};
+	const uint8_t *rest = packet->transport + SCTP_CHECKSUM + sizeof(zero);
+	uint32_t crc = CRC32C_BEGIN;
+
+	/* The checksum's own place counts as zero (RFC 9260, 6.8). */
+	crc = crc32c_add(crc, packet->transport, SCTP_CHECKSUM);
+	crc = crc32c_add(crc, zero, sizeof(zero));
+	crc = crc32c_add(crc, rest, packet->transport_length - SCTP_CHECKSUM - sizeof(zero));
+	return crc32c_finish(crc);
+}
+
+/* SCTP covers no addresses; its ports it covers by a CRC, which has to be made anew over everything. */
+static bool rewrite_sctp(struct packet *packet, const struct tuple *after)
+{
+	uint32_t crc;
+
+	if (after->source_port == packet->tuple.source_port &&
+	    after->destination_port == packet->tuple.destination_port)
+		return true;
+	memcpy(&crc, packet->transport + SCTP_CHECKSUM, sizeof(crc));
+	/* Made anew it would be right, whatever happened to the packet on its way here. */
+	if (crc != sctp_checksum(packet))
+		return false;
+	memcpy(packet->transport, &after->source_port, sizeof(uint16_t));
+	memcpy(packet->transport + sizeof(uint16_t), &after->destination_port, sizeof(uint16_t));
+	crc = sctp_checksum(packet);
+	memcpy(packet->transport + SCTP_CHECKSUM, &crc, sizeof(crc));
+	return true;
+}
+
+/**
+ * nat_rewrite() - Translate a packet
+ * @packet:	A packet of the flow
+ * @flow:	The flow
+ * @direction:	Which way the packet goes
+ *
+ * Nothing but addresses, ports and checksums is written.
+ *
+ * Return: false if the packet must be dropped, because it is SCTP and was damaged on its way
+ */
+bool nat_rewrite(struct packet *packet, const struct flow *flow, unsigned int direction)
+{
+	const struct tuple *answer = &flow->tuples[!direction];
+	const struct tuple after = tuple_reversed(answer);
+	/* What the way there adds, the way back takes away. */
+	uint16_t flip = direction == TRACKING_REPLY ? 0xffff : 0;
+	uint16_t address_delta = flow->address_delta ^ flip;
+	uint16_t transport_delta = flow->transport_delta ^ flip;
+
+	if (after.protocol == TUPLE_SCTP) {
+		if (!rewrite_sctp(packet, &after))
+			return false;
+	} else {
+		memcpy(packet->transport, &after.source_port, sizeof(uint16_t));
+		memcpy(packet->transport + sizeof(uint16_t), &after.destination_port, sizeof(uint16_t));
+	}
+	if (after.protocol == TUPLE_TCP)
+		update_checksum(packet->transport + TCP_CHECKSUM, transport_delta);
+	else if (after.protocol == TUPLE_UDP)
+		update_checksum_udp(packet->transport + UDP_CHECKSUM, transport_delta);
+
+	if (after.family == TUPLE_IPV4) {
+		update_checksum(packet->network + IPV4_CHECKSUM, address_delta);
+		memcpy(packet->network + IPV4_SOURCE, after.source.bytes, 4);
+		memcpy(packet->network + IPV4_DESTINATION, after.destination.bytes, 4);
+	} else {
+		memcpy(packet->network + IPV6_SOURCE, after.source.bytes, 16);
+		memcpy(packet->network + IPV6_DESTINATION, after.destination.bytes, 16);
+	}
+	return true;
+}

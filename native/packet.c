@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* packet.c - where the headers of a packet are, and what they say */
+#include "packet.h"
+
+#include <string.h>
+
+/**
+ * DOC: Theory of operation
+ *
+ * A cursor walks over the headers. There is one function for each header: it asks the cursor for as many bytes as
+ * it needs, and the cursor has them or not; nothing else touches the packet. Every length that a header claims is
+ * held against what is really there, and every loop has a named bound, so a packet costs at most
+ * PACKET_VLAN_TAGS + PACKET_EXTENSION_HEADERS steps whatever is in it.
+ *
+ * Checksums are not verified here: translating keeps a wrong checksum wrong, and the receiver will see it.
+ */
+
+#define ETHERNET_HEADER	 14
+#define ETHERNET_TYPE	 12 /* where the type is */
+#define ETHERNET_IPV4	 0x0800
+#define ETHERNET_IPV6	 0x86dd
+#define ETHERNET_VLAN	 0x8100 /* IEEE 802.1Q */
+#define ETHERNET_VLAN_AD 0x88a8 /* IEEE 802.1ad */
+#define VLAN_TAG	 4
+
+#define IPV4_HEADER	     20
+#define IPV4_TOTAL_LENGTH    2
+#define IPV4_FRAGMENT	     6
+#define IPV4_FRAGMENT_MASK   0x3fff /* more fragments, and the offset (RFC 791, 3.1) */
+#define IPV4_PROTOCOL	     9
+#define IPV4_SOURCE	     12
+#define IPV4_DESTINATION     16
+
+#define IPV6_HEADER	     40
+#define IPV6_PAYLOAD_LENGTH  4
+#define IPV6_NEXT_HEADER     6
+#define IPV6_SOURCE	     8
+#define IPV6_DESTINATION     24
+
+/* Extension headers (RFC 8200, 4). */
+#define IPV6_HOP_BY_HOP	     0
+#define IPV6_ROUTING	     43
+#define IPV6_FRAGMENT	     44
+#define IPV6_DESTINATION_OPTIONS 60
+#define IPV6_FRAGMENT_HEADER 8
+#define IPV6_FRAGMENT_OFFSET 2
+#define IPV6_FRAGMENT_MASK   0xfff9 /* the offset, and more fragments */
+
+#define TCP_HEADER    20
+#define TCP_OFFSET    12
+#define TCP_FLAGS     13
+#define UDP_HEADER    8
+#define UDP_LENGTH    4
+#define SCTP_HEADER   12
+#define SCTP_CHUNK    4
+#define ICMP_HEADER   8
+
+/**
+ * struct cursor - What is left of a packet
+ * @at:		The next byte
+ * @left:	How many there are
+ */
+struct cursor {
+	uint8_t *at;
+	size_t left;
+};
+
+/* Steps over a header of that many bytes. NULL if it is not all there. */
+static uint8_t *cursor_take(struct cursor *cursor, size_t bytes)
+{
+	uint8_t *header = cursor->at;
+
+	if (cursor->left < bytes)
+		return NULL;
+	cursor->at += bytes;
+	cursor->left -= bytes;
+	return header;
+}
+
+static uint16_t read16(const uint8_t *at)
+{
+	return (uint16_t)(at[0] << 8 | at[1]);
+}
+
+/* Ethernet and its VLAN tags. Returns the type of what follows, or 0 for nothing that we know. */
+static uint16_t parse_ethernet(struct cursor *cursor)
+{
+	const uint8_t *header = cursor_take(cursor, ETHERNET_HEADER);
+
+	if (!header)
+		return 0;
+	uint16_t type = read16(header + ETHERNET_TYPE);
+
+	for (int tags = 0; type == ETHERNET_VLAN || type == ETHERNET_VLAN_AD; tags++) {
+		const uint8_t *tag = cursor_take(cursor, VLAN_TAG);
+
+		if (!tag || tags == PACKET_VLAN_TAGS)
+			return 0;
+		type = read16(tag + 2);
+	}
+	return type;
+}
+
+/* RFC 791, 3.1. */
+static enum packet_kind parse_ipv4(struct packet *packet, struct cursor *cursor)
+{
+	const uint8_t *header = cursor_take(cursor, IPV4_HEADER);
+
+	if (!header || header[0] >> 4 != TUPLE_IPV4)
+		return PACKET_MALFORMED;
+	size_t header_length = (size_t)(header[0] & 0xf) * 4;
+	size_t total = read16(header + IPV4_TOTAL_LENGTH);
+
+	if (header_length < IPV4_HEADER || total < header_length || total > cursor->left + IPV4_HEADER)
+		return PACKET_MALFORMED;
+	/* What the link padded is not part of the packet. */
+	cursor->left = total - IPV4_HEADER;
+	(void)cursor_take(cursor, header_length - IPV4_HEADER);
+	packet->network_length = (uint32_t)total;
+	packet->tuple.family = TUPLE_IPV4;
+	packet->tuple.protocol = header[IPV4_PROTOCOL];
+	memcpy(packet->tuple.source.bytes, header + IPV4_SOURCE, 4);
+	memcpy(packet->tuple.destination.bytes, header + IPV4_DESTINATION, 4);
+	return read16(header + IPV4_FRAGMENT) & IPV4_FRAGMENT_MASK ? PACKET_FRAGMENT : PACKET_TRANSPORT;
+}
+
+/* Walks the extension headers; sets the protocol of what comes after them. RFC 8200, 4. */
+static enum packet_kind parse_extensions(struct packet *packet, struct cursor *cursor, uint8_t next)
+{
+	enum packet_kind kind = PACKET_TRANSPORT;
+
+	for (int count = 0; next == IPV6_HOP_BY_HOP || next == IPV6_ROUTING || next == IPV6_FRAGMENT ||
+			    next == IPV6_DESTINATION_OPTIONS;
+	     count++) {
+		const uint8_t *header = cursor_take(cursor, IPV6_FRAGMENT_HEADER);
+
+		if (!header)
+			return PACKET_MALFORMED;
+		if (count == PACKET_EXTENSION_HEADERS)
+			return PACKET_TOO_DEEP;
+		if (next == IPV6_FRAGMENT) {
+			/* Offset 0 and nothing to follow: an "atomic fragment", complete (RFC 6946). */
+			uint16_t offset = read16(header + IPV6_FRAGMENT_OFFSET) & IPV6_FRAGMENT_MASK;
+
+			next = header[0];
+			if (!offset)
+				continue;
+			/* What follows belongs to the packet that the pieces make, not to this piece. */
+			kind = PACKET_FRAGMENT;
+			break;
+		}
+		if (!cursor_take(cursor, (size_t)header[1] * 8))
+			return PACKET_MALFORMED;
+		next = header[0];
+	}
+	packet->tuple.protocol = next;
+	return kind;
+}
+
+/* RFC 8200, 3. */
+static enum packet_kind parse_ipv6(struct packet *packet, struct cursor *cursor)
+{
+	const uint8_t *header = cursor_take(cursor, IPV6_HEADER);
+
+	if (!header || header[0] >> 4 != TUPLE_IPV6)
+		return PACKET_MALFORMED;
+	size_t payload = read16(header + IPV6_PAYLOAD_LENGTH);
+
+	if (payload > cursor->left)
+		return PACKET_MALFORMED;
+	cursor->left = payload;
+	packet->network_length = (uint32_t)(IPV6_HEADER + payload);
+	packet->tuple.family = TUPLE_IPV6;
+	memcpy(packet->tuple.source.bytes, header + IPV6_SOURCE, 16);
+	memcpy(packet->tuple.destination.bytes, header + IPV6_DESTINATION, 16);
+	return parse_extensions(packet, cursor, header[IPV6_NEXT_HEADER]);
+}
+
+/* RFC 9293, 3.1. */
+static enum packet_kind parse_tcp(struct packet *packet, struct cursor *cursor)
+{
+	const uint8_t *header = cursor_take(cursor, TCP_HEADER);
+
+	if (!header)
+		return PACKET_MALFORMED;
+	size_t header_length = (size_t)(header[TCP_OFFSET] >> 4) * 4;
+
+	if (header_length < TCP_HEADER || header_length > packet->transport_length)
+		return PACKET_MALFORMED;
+	packet->signals = header[TCP_FLAGS] & PACKET_SIGNALS;
+	packet->opens = packet->signals == PACKET_SYN;
+	return PACKET_TRANSPORT;
+}
+
+/* RFC 768. */
+static enum packet_kind parse_udp(struct packet *packet, struct cursor *cursor)
+{
+	const uint8_t *header = cursor_take(cursor, UDP_HEADER);
+
+	if (!header || read16(header + UDP_LENGTH) < UDP_HEADER ||
+	    read16(header + UDP_LENGTH) > packet->transport_length)
+		return PACKET_MALFORMED;
+	packet->opens = true;
+	return PACKET_TRANSPORT;
+}
+
+/* What the first chunk of an SCTP packet would be in TCP (RFC 9260, 3.2). */
+static uint8_t sctp_signals(uint8_t chunk)
+{
+	switch (chunk) {
+	case 1: /* INIT */
+		return PACKET_SYN;
+	case 2: /* INIT ACK */
+		return PACKET_SYN | PACKET_ACK;
+	case 6: /* ABORT */
+		return PACKET_RST;
+	case 7:	 /* SHUTDOWN */
+	case 8:	 /* SHUTDOWN ACK */
+	case 14: /* SHUTDOWN COMPLETE */
+		return PACKET_FIN | PACKET_ACK;
+	default:
+		return PACKET_ACK;
+	}
+}
+
+/* RFC 9260, 3. */
+static enum packet_kind parse_sctp(struct packet *packet, struct cursor *cursor)
+{
+	const uint8_t *header = cursor_take(cursor, SCTP_HEADER);
+	const uint8_t *chunk = header ? cursor_take(cursor, SCTP_CHUNK) : NULL;
+
+	if (!chunk)
+		return PACKET_MALFORMED;
+	packet->signals = sctp_signals(chunk[0]);
+	packet->opens = packet->signals == PACKET_SYN;
+	return PACKET_TRANSPORT;
+}
+
+static enum packet_kind parse_transport(struct packet *packet, struct cursor *cursor)
+{
+	enum packet_kind kind;
+
+	packet->transport = cursor->at;
+	packet->transport_length = (uint32_t)cursor->left;
+	switch (packet->tuple.protocol) {
+	case TUPLE_TCP:
+		kind = parse_tcp(packet, cursor);
+		break;
+	case TUPLE_UDP:
+		kind = parse_udp(packet, cursor);
+		break;
+	case TUPLE_SCTP:
+		kind = parse_sctp(packet, cursor);
+		break;
+	case TUPLE_ICMP:
+	case TUPLE_ICMPV6:
+		return cursor->left < ICMP_HEADER ? PACKET_MALFORMED : PACKET_PORTLESS;
+	default:
+		return PACKET_PORTLESS;
+	}
+	if (kind == PACKET_TRANSPORT) {
+		memcpy(&packet->tuple.source_port, packet->transport, sizeof(uint16_t));
+		memcpy(&packet->tuple.destination_port, packet->transport + sizeof(uint16_t), sizeof(uint16_t));
+	}
+	return kind;
+}
+
+/**
+ * packet_parse() - Find out what a packet is
+ * @packet:	Is filled in
+ * @data:	Its bytes, which must stay as long as @packet is used
+ * @length:	How many bytes there are
+ * @link:	What the first byte belongs to
+ */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the view that is kept is written through later */
+void packet_parse(struct packet *packet, uint8_t *data, size_t length, enum packet_link link)
+{
+	struct cursor cursor = {.at = data, .left = length};
+	uint16_t type = 0;
+
+	*packet = (struct packet){.kind = PACKET_FOREIGN};
+	if (link == PACKET_LINK_ETHERNET)
+		type = parse_ethernet(&cursor);
+	else /* any other version is a malformed IPv4 header */
+		type = length > 0 && data[0] >> 4 == TUPLE_IPV6 ? ETHERNET_IPV6 : ETHERNET_IPV4;
+
+	packet->network = cursor.at;
+	if (type == ETHERNET_IPV4)
+		packet->kind = parse_ipv4(packet, &cursor);
+	else if (type == ETHERNET_IPV6)
+		packet->kind = parse_ipv6(packet, &cursor);
+	if (packet->kind == PACKET_TRANSPORT)
+		packet->kind = parse_transport(packet, &cursor);
+	else if (packet->kind == PACKET_FRAGMENT) {
+		packet->transport = cursor.at;
+		packet->transport_length = (uint32_t)cursor.left;
+	}
+}

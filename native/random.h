@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* random.h - numbers that nobody outside can foretell, and that a seed repeats */
+#ifndef SVCPLANE_RANDOM_H
+#define SVCPLANE_RANDOM_H
+
+#include <stdint.h>
+
+#include "hash.h"
+
+/**
+ * struct random - A source of random numbers
+ * @key:	Secret, from the seed
+ * @drawn:	How many numbers were drawn
+ *
+ * A number is the keyed hash of how many were drawn before: without the key, those seen say nothing about those
+ * to come, as ports need it (RFC 6056, 3.1); with the same seed, a run can be repeated to the last bit.
+ */
+struct random {
+	struct hash_key key;
+	uint64_t drawn;
+};
+
+/**
+ * random_below() - Draw a number
+ * @random:	The source
+ * @limit:	At least 1
+ *
+ * Multiplying instead of dividing (Lemire, 2019). No number is more likely than another by more than
+ * @limit / 2^32 of its share.
+ *
+ * Return: a number from 0 to @limit - 1
+ */
+static inline uint32_t random_below(struct random *random, uint32_t limit)
+{
+	uint64_t drawn = hash_words(&random->key, &random->drawn, 1);
+
+	random->drawn++;
+	return (uint32_t)((drawn >> 32) * limit >> 32);
+}
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* engine_test.c - packets with random damage through a small engine, to be run under the sanitizers */
+#include "engine.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCHES 4000
+#define BATCH	32
+#define LONGEST 128
+#define FLOWS	40
+
+static int failures;
+
+static void expect(bool truth, const char *what)
+{
+	if (truth)
+		return;
+	failures++;
+	(void)fprintf(stderr, "not true: %s\n", what);
+}
+
+static uint32_t next_random(uint32_t limit)
+{
+	static uint64_t state = 1;
+
+	state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (uint32_t)(state >> 33) % limit;
+}
+
+/* One frontend for each protocol at 10.0.0.1 port 80, all masqueraded, with two backends each of which remembers. */
+static enum service_error load(struct engine *engine)
+{
+	static const uint8_t protocols[] = {TUPLE_TCP, TUPLE_UDP, TUPLE_SCTP};
+	struct service_frontend frontends[3];
+	const struct service_backend backends[2] = {
+		{.address = {{10, 1, 0, 1}}, .port = htons(8080), .family = TUPLE_IPV4, .local = 1, .member = 1},
+		{.address = {{10, 1, 0, 2}}, .port = htons(80), .family = TUPLE_IPV4, .tally = 1, .member = 2},
+	};
+	const struct service_pool pool = {.count = 2, .affinity = 1, .seconds = 1};
+	const struct service_address address = {{{10, 0, 0, 1}}, TUPLE_IPV4, SERVICE_CLUSTER_IP, 0};
+	struct service_image image = {
+		.counts = {.frontends = 3, .pools = 1, .backends = 2, .addresses = 1, .tallies = 2, .members = 3},
+		.frontends = frontends,
+		.pools = &pool,
+		.backends = backends,
+		.addresses = &address,
+	};
+	static const uint8_t nowhere[SERVICE_INTERFACES];
+
+	image.pod_interfaces = nowhere;
+	image.families[0].egress = (struct address){{10, 0, 0, 254}};
+	image.families[0].can_masquerade = 1;
+	for (unsigned int i = 0; i < 3; i++) {
+		frontends[i] = (struct service_frontend){
+			.address = {{10, 0, 0, 1}},
+			.port = htons(80),
+			.protocol = protocols[i],
+			.family = TUPLE_IPV4,
+			.sources_first = SERVICE_ANYBODY,
+		};
+		for (unsigned int client = 0; client < SERVICE_CLIENTS; client++)
+			frontends[i].verdicts[client].masquerade = 1;
+	}
+	return engine_load(engine, &image);
+}
+
+/* A packet to or from the Service, mostly whole. */
+static uint32_t make_packet(uint8_t *data)
+{
+	static const uint8_t protocols[] = {TUPLE_TCP, TUPLE_UDP, TUPLE_SCTP, TUPLE_ICMP};
+	static const uint8_t flags[] = {PACKET_SYN, PACKET_ACK, PACKET_SYN | PACKET_ACK, PACKET_FIN | PACKET_ACK, PACKET_RST};
+	uint32_t length = 60 + next_random(LONGEST - 60);
+	uint8_t header[40] = {
+		[0] = 0x45, [3] = (uint8_t)length, [8] = 64, [9] = protocols[next_random(4)],
+		[12] = 10, [15] = (uint8_t)next_random(8), [16] = 10, [19] = 1,
+		[21] = (uint8_t)next_random(8), [23] = 80, [25] = (uint8_t)(length - 20), [32] = 0x50,
+		[33] = flags[next_random(5)],
+	};
+
+	if (header[9] == TUPLE_SCTP)
+		header[32] = 1; /* INIT */
+	memset(data, 0, length);
+	memcpy(data, header, sizeof(header));
+	for (uint32_t damage = next_random(3); damage > 0; damage--)
+		data[next_random(next_random(2) ? length : 40)] = (uint8_t)next_random(256);
+	if (next_random(8) == 0)
+		length = next_random(length + 1);
+	return length;
+}
+
+static void run(struct engine *engine, uint64_t now)
+{
+	struct engine_packet packets[BATCH] = {0};
+	uint32_t size = 0;
+	uint32_t lengths[BATCH];
+	uint8_t scratch[BATCH * LONGEST];
+
+	for (unsigned int i = 0; i < BATCH; i++) {
+		lengths[i] = make_packet(scratch + size);
+		packets[i].offset = size;
+		packets[i].length = lengths[i];
+		packets[i].interface = (uint16_t)next_random(UINT16_MAX + 1);
+		size += lengths[i];
+	}
+	/* Memory that ends where the last packet ends: the sanitizer sees one byte more. */
+	uint8_t *memory = malloc(size + 1);
+
+	if (!memory)
+		abort();
+	memcpy(memory, scratch, size);
+	/* A packet that says it is where nothing is. */
+	packets[next_random(BATCH)].offset = UINT32_MAX - next_random(100);
+	engine_run(engine, memory, size, packets, BATCH, next_random(16) ? PACKET_LINK_IP : PACKET_LINK_ETHERNET, now);
+	free(memory);
+}
+
+int main(void)
+{
+	const struct engine_config config = {
+		.limits = {4, 4, 4, 4, 4, 4, 4, 4},
+		.flows = FLOWS,
+		.affinities = 4,
+		.timeouts = {{100, 200, 100, 500, 50}},
+	};
+	struct engine *engine = engine_create(&config);
+
+	if (!engine)
+		return EXIT_FAILURE;
+	for (unsigned int i = 0; i < BATCHES; i++) {
+		if (i % 100 == 0) {
+			expect(load(engine) == SERVICE_OK, "the table is taken");
+			engine_swap(engine);
+			engine_settle(engine);
+		}
+		run(engine, i);
+		expect(engine->flows.used <= FLOWS, "flows are bounded");
+	}
+
+	const struct engine_counters *counters = &engine->counters;
+	uint64_t drops = 0;
+
+	for (unsigned int i = DECISION_NOT_DROPPED + 1; i < DECISION_REASONS; i++)
+		drops += counters->reasons[i];
+	expect(counters->packets == (uint64_t)BATCHES * BATCH, "all packets are counted");
+	expect(counters->outcomes[DECISION_FORWARD] + counters->outcomes[DECISION_REJECT] +
+			       counters->outcomes[DECISION_PASS] + drops == counters->packets,
+	       "in is out and drops");
+	expect(counters->outcomes[DECISION_FORWARD] > counters->packets / 20, "some packets are forwarded");
+	expect(engine->flows.counters.evicted > 0, "the flow table was full at times");
+	expect(engine->flows.counters.expired > 0, "flows have expired");
+	expect(engine->affinities.counters.refused > 0, "the affinity table was full at times");
+	engine_destroy(engine);
+	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+}
