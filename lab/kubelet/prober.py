@@ -46,16 +46,19 @@ class Prober:
         self.started = {c["name"]: probe_of(c, STARTUP) is None for c in self._containers}
         self.ready = {c["name"]: probe_of(c, READINESS) is None and self.started[c["name"]] for c in self._containers}
         self._changed()
-        async with asyncio.TaskGroup() as tasks:
-            for container in self._containers:
-                tasks.create_task(self._probe(container))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for container in self._containers:
+                    tasks.create_task(self._probe(container))
+        finally:
+            self.started, self.ready = {}, {}  # the next run of the server has to earn them again
 
     async def _probe(self, container: Object) -> None:
         """The startup probe holds the other two up."""
         name = container["name"]
         startup = probe_of(container, STARTUP)
         if startup:
-            await self._start_up(name, startup)
+            await self._start_up(container, startup)
         readiness, liveness = probe_of(container, READINESS), probe_of(container, LIVENESS)
         async with asyncio.TaskGroup() as tasks:
             if readiness:
@@ -63,8 +66,8 @@ class Prober:
             if liveness:
                 tasks.create_task(self._watch_liveness(name, liveness))
 
-    async def _start_up(self, name: str, probe: Probe) -> None:
-        failures = 0
+    async def _start_up(self, container: Object, probe: Probe) -> None:
+        name, failures = container["name"], 0
         await asyncio.sleep(probe.initial_delay)
         while (reason := await attempt(probe.action, self._target, probe.timeout)) is not None:
             failures += 1
@@ -73,7 +76,6 @@ class Prober:
                 await self._give_up(name, "startup")
             await asyncio.sleep(probe.period)
         self.started[name] = True
-        container = next(c for c in self._containers if c["name"] == name)
         self.ready[name] = probe_of(container, READINESS) is None
         self._changed()
 

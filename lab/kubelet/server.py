@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from dataplane.errors import InputError
 from lab.api.errors import Object
 from lab.controllers.events import NORMAL, WARNING
 from lab.kubelet.node import NodeRuntime, Tell, log_file
@@ -123,8 +125,8 @@ def _drain_seconds(pod: Object) -> float:
     for container in pod["spec"]["containers"]:
         for variable in container.get("env") or ():
             if variable.get("name") == "DRAIN_SECONDS":
-                try:
-                    return max(0.0, float(variable.get("value") or 0))
-                except ValueError:
-                    return DRAIN_SECONDS
+                value = str(variable.get("value", ""))
+                if not re.fullmatch(r"\d+(\.\d+)?", value):
+                    raise InputError(f"DRAIN_SECONDS {value!r}: expected a number of seconds, as 2 or 0.5")
+                return float(value)
     return DRAIN_SECONDS

@@ -142,7 +142,7 @@ def _container(pod: Object, container: Object, server: Server, ready: bool, star
         "imageID": "svcplane://built-in-server",
         "containerID": f"svcplane://{uid}/{container['name']}",
         "ready": ready,
-        "started": server.started is not None and not server.ended and started.get(container["name"], True),
+        "started": server.started is not None and not server.ended and started.get(container["name"], False),
         "restartCount": server.restarts,
         "state": server.state(),
         "lastState": {"terminated": server.last.state()} if server.last else {},

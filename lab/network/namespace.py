@@ -64,7 +64,7 @@ class Namespace:
         try:
             _in_thread(self._create_here)
         except BaseException:
-            os.unlink(self.path)
+            self.delete()
             raise
         return self
 

@@ -53,6 +53,11 @@ class OneNode:
         """The Events so far: reason and latest message."""
         return {event["reason"]: event["message"] for event in self.store.list(CORE_EVENTS)[0]}
 
+    def told_of(self, name: str) -> set[str]:
+        """The messages of the Events about one pod."""
+        events = self.store.list(CORE_EVENTS)[0]
+        return {event["message"] for event in events if event["involvedObject"]["name"] == name}
+
     def container(self, name: str = "web") -> dict[str, Any]:
         """The status of the pod's only container."""
         statuses = self.pod(name).get("status", {}).get("containerStatuses") or [{"state": {}, "restartCount": 0}]
@@ -282,5 +287,33 @@ def test_a_pod_that_is_not_restarted_ends_as_its_server_does(with_kubelet: Run) 
         await until(
             lambda: {node.pod(n).get("status", {}).get("phase") for n in ("first", "second")} == {"Running", "Failed"}
         )
+
+    with_kubelet(body)
+
+
+def test_a_startup_probe_holds_the_others_up(with_kubelet: Run) -> None:
+    async def body(node: OneNode) -> None:
+        node.create(
+            startupProbe={"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1, "failureThreshold": 60},
+            livenessProbe={"tcpSocket": {"port": 7}, "periodSeconds": 1, "failureThreshold": 1},
+        )
+        await until(lambda: node.container()["restartCount"] >= 1)
+        assert node.told()["Killing"] == "Container web failed liveness probe, will be restarted"
+        node.create("slow", startupProbe={"tcpSocket": {"port": 7}, "periodSeconds": 1, "failureThreshold": 60})
+        await until(lambda: "running" in node.container("slow")["state"])
+        await until(lambda: "Startup probe failed: refused" in node.told_of("slow"))
+        assert not node.is_ready("slow")
+        assert node.container("slow")["started"] is False
+
+    with_kubelet(body)
+
+
+def test_a_setting_that_makes_no_sense_is_told_and_the_pod_can_be_deleted(with_kubelet: Run) -> None:
+    async def body(node: OneNode) -> None:
+        node.create(env=[{"name": "DRAIN_SECONDS", "value": "soon"}])
+        await until(lambda: "Failed" in node.told())
+        assert node.container()["state"]["waiting"]["message"].startswith("DRAIN_SECONDS 'soon': expected a number")
+        node.store.delete(PODS, "default", "web")
+        await until(lambda: not node.exists())
 
     with_kubelet(body)
