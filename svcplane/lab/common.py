@@ -48,6 +48,11 @@ def progress(text: str) -> Iterator[None]:
         yield
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 node``, ``2 nodes``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def plain_table() -> Table:
     """A table like kubectl's: no lines, headers in bold."""
     return Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")

@@ -12,7 +12,7 @@ from lab.cluster.nodes import PROXY_READY
 from lab.cluster.options import NO_PROXY
 from lab.cluster.state import StateDirectory, all_labs
 from lab.controllers.objects import condition
-from svcplane.lab.common import plain_table, print_table
+from svcplane.lab.common import counted, plain_table, print_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,8 +40,8 @@ def _show(state: StateDirectory) -> None:
     pods = client.request("GET", path_of(PODS))["items"]
     services = client.request("GET", path_of(SERVICES))["items"]
     print(
-        f"Lab {state.lab!r} is {'up' if running.ready else 'starting'}: {len(nodes)} nodes, {len(pods)} pods, "
-        f"{len(services)} services; API server at {running.api}, kubeconfig {state.kubeconfig}"
+        f"Lab {state.lab!r} is {'up' if running.ready else 'starting'}: {counted(len(nodes), 'node')}, {counted(len(pods), 'pod')}, "
+        f"{counted(len(services), 'service')}; API server at {running.api}, kubeconfig {state.kubeconfig}"
     )
     on_node = Counter(pod["spec"].get("nodeName") for pod in pods)
     table = plain_table()

@@ -14,7 +14,7 @@ from lab.cluster.state import LabState, StateDirectory
 from lab.cluster.up import LabError, up
 from lab.network.topology import CLUSTER_CIDRS, MOST_NODES, SERVICE_CIDRS
 from svcplane.flags import words
-from svcplane.lab.common import DEFAULT_NAME, add_name
+from svcplane.lab.common import DEFAULT_NAME, add_name, counted
 
 OUR_AGENT = (sys.executable, "-m", "svcplane.main", "agent")
 
@@ -74,7 +74,7 @@ def _say_how_to_use(state: LabState, seconds: float) -> None:
     flag = "" if name == DEFAULT_NAME else f" --name {name}"
     proxy = "no proxy" if state.options.proxy_mode == NO_PROXY else state.options.proxy_mode
     print(
-        f"Lab {name!r} is up after {seconds:.1f} s: {state.options.nodes} nodes, {proxy}, API server at {state.api}\n\n"
+        f"Lab {name!r} is up after {seconds:.1f} s: {counted(state.options.nodes, 'node')}, {proxy}, API server at {state.api}\n\n"
         f"  export KUBECONFIG={StateDirectory(name).kubeconfig}\n"
         f"  svcplane lab apply{flag} -f examples/web.yaml\n"
         f"  svcplane lab get{flag} pods,services -o wide\n"
