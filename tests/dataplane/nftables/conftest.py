@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 import subprocess
 import threading
 from collections.abc import Callable
@@ -186,3 +187,60 @@ def programmed(in_new_namespace: Callable[..., Any]) -> Callable[..., Any]:
         return in_new_namespace(work)
 
     return run
+
+
+class Host:
+    """The whole network in one namespace: every pod's address is on `lo`, and routes lead everywhere through it.
+
+    So packets to a service address pass output, prerouting and input, and what answers shows where they went.
+    """
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self.type = socket.AF_INET if tables.family is Family.IPV4 else socket.AF_INET6
+        self._servers: list[socket.socket] = []
+        six = tables.family is Family.IPV6
+        ip = ["ip", "-6"] if six else ["ip", "-4"]
+        subprocess.run([*ip, "link", "set", "lo", "up"], check=True)
+        for number in range(1, 30):
+            address = [f"{tables.pod(number)}/128", "nodad"] if six else [f"{tables.pod(number)}/32"]
+            subprocess.run([*ip, "address", "add", *address[:1], "dev", "lo", *address[1:]], check=True)
+        subprocess.run([*ip, "route", "add", "default", "dev", "lo"], check=True)
+
+    def serve(self, *pods: int, port: int = 8080, kind: int = socket.SOCK_STREAM) -> None:
+        """Listen on these pods' addresses."""
+        for pod in pods:
+            server = socket.socket(self.type, kind)
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.bind((self.tables.pod(pod), port))
+            if kind == socket.SOCK_STREAM:
+                server.listen(64)
+            self._servers.append(server)
+
+    def answered(self, to: str, port: int, source: str = "", timeout: float = 2) -> str:
+        """The pod's address behind a new TCP connection from this source."""
+        with socket.socket(self.type) as client:
+            client.settimeout(timeout)
+            client.bind((source, 0))
+            client.connect((to, port))
+            peer = client.getsockname()
+            for server in self._servers:
+                server.settimeout(0)
+                try:
+                    connection, whence = server.accept()
+                except BlockingIOError:
+                    continue
+                with connection:
+                    assert whence[1] == peer[1] or whence[0] != peer[0]
+                    return str(connection.getsockname()[0])
+        raise AssertionError("nobody accepted")
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
+
+
+@pytest.fixture
+def host(tables: Tables) -> Callable[[], Host]:
+    """Make a Host in the calling thread's namespace."""
+    return lambda: Host(tables)

@@ -1,0 +1,257 @@
+"""Who is remembered, for how long, and what a change does to the memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dataplane.netlink.channel import Channel
+from dataplane.nftables import NftablesDataplane, dump, elements, fields, texts
+from dataplane.nftables.affinity import memory
+from dataplane.nftables.layer3 import LAYERS
+from dataplane.nftables.transaction import Transaction
+from dataplane.table import Affinity, Forward, Pool, Protocol
+
+WEB = Affinity("default/web:http/TCP", 60)
+MAP = "affinity-default/web/http/TCP-8080"
+
+
+def names(tables: Any, *pools: Pool) -> list[str]:
+    return [m.name for m in memory(LAYERS[tables.family], WEB.name, Protocol.TCP, pools).maps]
+
+
+class Memory:
+    """The kernel's affinity maps, for tests to read and write."""
+
+    def __init__(self, tables: Any) -> None:
+        self.layer = LAYERS[tables.family]
+
+    def known(self, name: str = MAP) -> dict[str, str]:
+        """Client → backend address."""
+        return {client: backend for client, backend, _ in self._entries(name)}
+
+    def left(self, name: str = MAP) -> dict[str, float]:
+        """Client → seconds until it is forgotten."""
+        return {client: milliseconds / 1000 for client, _, milliseconds in self._entries(name)}
+
+    def _entries(self, name: str) -> list[tuple[str, str, int]]:
+        with Channel() as channel:
+            found = dump.set_elements(channel, self.layer, name)
+        return [(texts.address(e.key), texts.address(elements.value_of(e.tail)), e.expires) for e in found]
+
+    def write(self, client: str, backend: str, seconds: int, name: str = MAP) -> None:
+        tail = elements.expiring(elements.value_tail(fields.address(backend)), seconds * 1000)
+        self.write_all(name, [(fields.address(client), tail)])
+
+    def write_all(self, name: str, members: list[elements.Element]) -> None:
+        transaction = Transaction()
+        transaction.add_elements(self.layer, name, members)
+        with Channel() as channel:
+            transaction.commit(channel)
+
+
+def test_pools_that_hold_the_same_backends_share_one_map(tables: Any) -> None:
+    assert names(tables, tables.pool(1, 2, affinity=WEB)) == [MAP]
+
+
+def test_backends_that_only_some_pools_hold_are_remembered_apart(tables: Any) -> None:
+    everybody, local = tables.pool(1, 2, 3, affinity=WEB), tables.pool(1, affinity=WEB)
+    assert names(tables, everybody, local) == [MAP, f"{MAP}.only-1"]
+    assert names(tables, tables.pool(1, 2, affinity=WEB), tables.pool(3, affinity=WEB)) == [
+        f"{MAP}.only-1",
+        f"{MAP}.only-2",
+    ]
+
+
+def test_backends_with_different_ports_are_remembered_apart(tables: Any) -> None:
+    both = Pool((*tables.pool(1, affinity=WEB).backends, *tables.pool(2, port=9090).backends), WEB)
+    assert names(tables, both) == [MAP, MAP.replace("8080", "9090")]
+
+
+def test_names_of_any_kind_get_chains_of_their_own(tables: Any) -> None:
+    layer, pools = LAYERS[tables.family], [tables.pool(1, 2, affinity=WEB)]
+    given = ["a b", "a:b", "a/b", "a-b", "x" * 300, "x" * 301, "ü", "ö", ""]
+    made = {name: memory(layer, name, Protocol.TCP, pools) for name in given}
+    assert len({m.entries for m in made.values()}) == len(given)
+    assert len({m.maps[0].name for m in made.values()}) == len(given)
+    assert all(len(chain.name) <= 255 for m in made.values() for chain in m.chains)
+
+
+@pytest.mark.kernel
+def test_a_client_stays_and_many_clients_spread(
+    tables: Any, host: Callable[[], Any], in_new_namespace: Callable[..., Any]
+) -> None:
+    table = tables.table(tables.frontend(tables.vip(1), 80, Forward(tables.pool(1, 2, 3, affinity=WEB), False)))
+
+    def work() -> None:
+        network = host()
+        network.serve(1, 2, 3)
+        NftablesDataplane().apply(table)
+        one = {network.answered(tables.vip(1), 80, tables.pod(9)) for _ in range(20)}
+        assert len(one) == 1
+        many = Counter(network.answered(tables.vip(1), 80, tables.pod(n)) for n in range(10, 30))
+        assert len(many) > 1
+        assert Memory(tables).known()[tables.pod(9)] == one.pop()
+        network.close()
+
+    in_new_namespace(work)
+
+
+@pytest.mark.kernel
+def test_a_full_memory_still_serves(tables: Any, host: Callable[[], Any], in_new_namespace: Callable[..., Any]) -> None:
+    table = tables.table(tables.frontend(tables.vip(1), 80, Forward(tables.pool(1, 2, affinity=WEB), False)))
+
+    def work() -> None:
+        network = host()
+        network.serve(1, 2)
+        NftablesDataplane().apply(table)
+        tail = elements.value_tail(fields.address(tables.pod(1)))
+        width = len(fields.address(tables.pod(1)))
+        clients = [(n.to_bytes(width, "big"), tail) for n in range(1 << 24, (1 << 24) + 65535)]
+        Memory(tables).write_all(MAP, clients)
+        spread = {network.answered(tables.vip(1), 80, tables.pod(9)) for _ in range(30)}
+        assert spread == {tables.pod(1), tables.pod(2)}
+        assert tables.pod(9) not in Memory(tables).known()
+        network.close()
+
+    in_new_namespace(work)
+
+
+@pytest.mark.kernel
+def test_every_address_and_scope_of_a_service_port_shares_one_memory(
+    tables: Any, host: Callable[[], Any], in_new_namespace: Callable[..., Any]
+) -> None:
+    everybody, some = tables.pool(1, 2, 3, affinity=WEB), tables.pool(1, 2, affinity=WEB)
+    table = tables.table(
+        tables.frontend(tables.vip(1), 80, Forward(everybody, False)),
+        tables.frontend(tables.vip(2), 80, Forward(some, False)),
+    )
+
+    def work() -> None:
+        network = host()
+        network.serve(1, 2, 3)
+        NftablesDataplane().apply(table)
+        for client in range(9, 30):
+            source = tables.pod(client)
+            first = network.answered(tables.vip(1), 80, source)
+            second = network.answered(tables.vip(2), 80, source)
+            assert second == first or first == tables.pod(3)
+            # A memory that counts for both wins over one that counts for the first alone.
+            assert network.answered(tables.vip(1), 80, source) == second
+        network.close()
+
+    in_new_namespace(work)
+
+
+@pytest.mark.kernel
+def test_entries_of_a_backend_that_left_are_forgotten_and_the_others_stay(
+    tables: Any, in_new_namespace: Callable[..., Any]
+) -> None:
+    def table(*pods: int) -> Any:
+        return tables.table(tables.frontend(tables.vip(1), 80, Forward(tables.pool(*pods, affinity=WEB), False)))
+
+    def work() -> None:
+        dataplane, remembered = NftablesDataplane(), Memory(tables)
+        dataplane.apply(table(1, 2))
+        for client in range(10, 20):
+            remembered.write(tables.pod(client), tables.pod(1 + client % 2), 50)
+        assert not dataplane.audit()
+        dataplane.apply(table(2, 3))
+        assert remembered.known() == {tables.pod(c): tables.pod(2) for c in range(11, 20, 2)}
+        assert not dataplane.tampered()
+
+    in_new_namespace(work)
+
+
+@pytest.mark.kernel
+def test_entries_move_with_a_backend_that_only_some_pools_hold_now_and_back(
+    tables: Any, in_new_namespace: Callable[..., Any]
+) -> None:
+    def table(*local: int) -> Any:
+        everybody = tables.pool(1, 2, 3, affinity=WEB)
+        some = tables.pool(*local, affinity=WEB)
+        return tables.table(
+            tables.frontend(tables.vip(1), 80, Forward(everybody, False)),
+            tables.frontend(tables.any, 30080, Forward(some, False)),
+        )
+
+    def work() -> None:
+        dataplane, remembered = NftablesDataplane(), Memory(tables)
+        dataplane.apply(table(1, 2, 3))
+        remembered.write(tables.pod(10), tables.pod(1), 50)
+        remembered.write(tables.pod(11), tables.pod(2), 40)
+        dataplane.apply(table(1))
+        assert remembered.known() == {tables.pod(10): tables.pod(1)}
+        assert remembered.known(f"{MAP}.only-1") == {tables.pod(11): tables.pod(2)}
+        assert 38 < remembered.left(f"{MAP}.only-1")[tables.pod(11)] <= 40
+        dataplane.apply(table(1, 2, 3))
+        assert remembered.known() == {tables.pod(10): tables.pod(1), tables.pod(11): tables.pod(2)}
+        assert not dataplane.audit()
+
+    in_new_namespace(work)
+
+
+@pytest.mark.kernel
+def test_memory_survives_a_restart_but_not_what_changed_in_the_meantime(
+    tables: Any, in_new_namespace: Callable[..., Any]
+) -> None:
+    def table(*pods: int) -> Any:
+        return tables.table(tables.frontend(tables.vip(1), 80, Forward(tables.pool(*pods, affinity=WEB), False)))
+
+    def work() -> None:
+        remembered = Memory(tables)
+        NftablesDataplane().apply(table(1, 2))
+        remembered.write(tables.pod(10), tables.pod(1), 50)
+        remembered.write(tables.pod(11), tables.pod(2), 50)
+        assert NftablesDataplane().apply(table(2, 3)).full
+        assert remembered.known() == {tables.pod(11): tables.pod(2)}
+
+    in_new_namespace(work)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("restarted", [False, True], ids=["at once", "at a restart"])
+def test_another_timeout_counts_for_old_entries_too(
+    tables: Any, restarted: bool, in_new_namespace: Callable[..., Any]
+) -> None:
+    def table(seconds: int) -> Any:
+        pool = tables.pool(1, affinity=Affinity(WEB.name, seconds))
+        return tables.table(tables.frontend(tables.vip(1), 80, Forward(pool, False)))
+
+    def work() -> None:
+        remembered, dataplane = Memory(tables), NftablesDataplane()
+        dataplane.apply(table(1000))
+        remembered.write(tables.pod(10), tables.pod(1), 990)  # ten seconds old
+        remembered.write(tables.pod(11), tables.pod(1), 500)
+        dataplane = NftablesDataplane() if restarted else dataplane
+        dataplane.apply(table(100))
+        left = remembered.left()
+        assert left.keys() == {tables.pod(10)}
+        assert 85 < left[tables.pod(10)] <= 90
+        assert not dataplane.audit()
+        dataplane.apply(table(2000))
+        assert 1985 < remembered.left()[tables.pod(10)] <= 1990
+
+    in_new_namespace(work)
+
+
+@pytest.mark.kernel
+def test_a_service_without_affinity_any_more_leaves_nothing(
+    tables: Any, in_new_namespace: Callable[..., Any], nft: Callable[..., str]
+) -> None:
+    def table(affinity: Affinity | None) -> Any:
+        return tables.table(tables.frontend(tables.vip(1), 80, Forward(tables.pool(1, 2, affinity=affinity), False)))
+
+    def work() -> None:
+        dataplane = NftablesDataplane()
+        dataplane.apply(table(WEB))
+        assert MAP in nft("list", "ruleset")
+        dataplane.apply(table(None))
+        assert "web" not in nft("list", "ruleset")
+        dataplane.apply(table(WEB))
+        assert not dataplane.audit()
+
+    in_new_namespace(work)
