@@ -40,8 +40,9 @@ def _show(state: StateDirectory) -> None:
     pods = client.request("GET", path_of(PODS))["items"]
     services = client.request("GET", path_of(SERVICES))["items"]
     print(
-        f"Lab {state.lab!r} is {'up' if running.ready else 'starting'}: {counted(len(nodes), 'node')}, {counted(len(pods), 'pod')}, "
-        f"{counted(len(services), 'service')}; API server at {running.api}, kubeconfig {state.kubeconfig}"
+        f"Lab {state.lab!r} is {'up' if running.ready else 'starting'}: {counted(len(nodes), 'node')}, "
+        f"{counted(len(pods), 'pod')}, {counted(len(services), 'service')}; "
+        f"API server at {running.api}, kubeconfig {state.kubeconfig}"
     )
     on_node = Counter(pod["spec"].get("nodeName") for pod in pods)
     table = plain_table()

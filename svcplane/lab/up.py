@@ -74,7 +74,8 @@ def _say_how_to_use(state: LabState, seconds: float) -> None:
     flag = "" if name == DEFAULT_NAME else f" --name {name}"
     proxy = "no proxy" if state.options.proxy_mode == NO_PROXY else state.options.proxy_mode
     print(
-        f"Lab {name!r} is up after {seconds:.1f} s: {counted(state.options.nodes, 'node')}, {proxy}, API server at {state.api}\n\n"
+        f"Lab {name!r} is up after {seconds:.1f} s: {counted(state.options.nodes, 'node')}, {proxy}, "
+        f"API server at {state.api}\n\n"
         f"  export KUBECONFIG={StateDirectory(name).kubeconfig}\n"
         f"  svcplane lab apply{flag} -f examples/web.yaml\n"
         f"  svcplane lab get{flag} pods,services -o wide\n"
