@@ -37,6 +37,11 @@ class Served:
 
         return asyncio.run_coroutine_threadsafe(do(), self._loop).result(10)
 
+    @property
+    def watches(self) -> list[object]:
+        """The watches that are running."""
+        return self.call(lambda: list(self.server.faults.watches))
+
     def stop(self) -> None:
         asyncio.run_coroutine_threadsafe(self.server.stop(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)

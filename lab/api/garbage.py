@@ -80,7 +80,7 @@ class GarbageCollector:
     def _after_mark(self, resource: Resource, stored: Stored) -> None:
         meta = stored.object["metadata"]
         if resource is NAMESPACES:
-            self._store.defer(lambda: self._empty(meta["name"]))
+            self._store.defer(lambda: self._empty(meta["name"], meta["uid"]))
         elif FOREGROUND in meta.get("finalizers", ()):
             for where in sorted(self._dependents.get(meta["uid"], ()), key=_order):
                 self._delete(where, "Foreground")
@@ -111,7 +111,10 @@ class GarbageCollector:
                 return
         self._drop_finalizer(owner, FOREGROUND)
 
-    def _empty(self, namespace: str) -> None:
+    def _empty(self, namespace: str, uid: str) -> None:
+        present = self._object((NAMESPACES, namespace))
+        if present is None or present["metadata"]["uid"] != uid:
+            return  # gone by itself in the meantime; another one of that name is not ours to empty
         for where in self._content(namespace):
             self._delete(where, "Background")
         self._check_namespace(namespace)

@@ -89,7 +89,13 @@ class ApiServer:
             self._publishing = asyncio.ensure_future(self._keep_published())
         app = web.Application(client_max_size=_BODY_LIMIT)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=0.5,
+            handler_cancellation=True,  # a watch whose client has gone ends at once
+        )
         await self._runner.setup()
         for listening in sockets:
             await web.SockSite(self._runner, listening, ssl_context=tls).start()

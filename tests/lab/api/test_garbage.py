@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -97,6 +98,19 @@ def test_a_namespace_is_terminating_until_the_last_pod_has_stopped(store: Store)
         make(store, CONFIG_MAPS, "late", namespace="shop")
     store.delete(PODS, "shop", "p", grace_seconds=0)
     assert store.find(NAMESPACES, "shop") is None
+
+
+def test_a_namespace_made_anew_is_not_emptied_for_its_predecessor(store: Store) -> None:
+    later: list[Callable[[], None]] = []
+    store.defer = later.append
+    make(store, NAMESPACES, "shop", namespace="")
+    make(store, CONFIG_MAPS, "a", namespace="shop")
+    store.delete(NAMESPACES, "", "shop")
+    store.delete(CONFIG_MAPS, "shop", "a")
+    make(store, NAMESPACES, "shop", namespace="")
+    kept = make(store, CONFIG_MAPS, "a", namespace="shop")
+    later.pop()()
+    assert exists(store, kept, CONFIG_MAPS)
 
 
 def test_other_namespaces_are_left_alone(store: Store) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -51,6 +53,11 @@ class Client:
 @pytest.fixture
 def client(served: Served) -> Client:
     return Client(served)
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    """Whether this comes to hold within ten seconds."""
+    return any(holds() or time.sleep(0.02) for _ in range(500))
 
 
 def config_map(name: str, **data: str) -> dict[str, Any]:
@@ -266,6 +273,14 @@ class TestWatches:
         url = f"{served.url}/api/v1/namespaces?watch=true&timeoutSeconds=1&labelSelector=no"
         with urllib.request.urlopen(url, timeout=10) as answer:
             assert (answer.status, answer.read()) == (200, b"")
+
+    def test_it_ends_when_the_client_goes(self, served: Served) -> None:
+        host, port = served.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(b"GET /api/v1/namespaces?watch=true HTTP/1.1\r\nHost: x\r\n\r\n")
+            connection.recv(65536)
+            assert len(served.watches) == 1
+        assert eventually(lambda: not served.watches)
 
     def test_a_version_from_the_future_is_refused(self, client: Client) -> None:
         code, status, _ = client.send("GET", f"{CONFIG_MAPS_PATH}?watch=true&resourceVersion=1000000")
