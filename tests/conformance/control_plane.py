@@ -8,7 +8,7 @@ import msgspec
 
 from conformance.cases import Case, Step
 from conformance.setting import CLUSTER_CIDRS, INTERFACE_ADDRESSES, SERVICE_CIDRS, node_object
-from controller.cluster import Cluster
+from controller.cluster import Cluster, Collection
 from controller.compiler import Compiler
 from controller.node import NodeOptions, check_options, node_view
 from controller.objects import EndpointSlice, Service
@@ -35,9 +35,12 @@ class ControlPlane:
             self._apply(raw)
         for reference in step.delete:
             kind, _, name = reference.partition("/")
-            collection = {"services": self._cluster.services, "endpointslices": self._cluster.slices}[kind]
-            assert (_NAMESPACE, name) in collection.objects, f"the case deletes {reference}, which is not there"
-            collection.change((_NAMESPACE, name), None)
+            collections: dict[str, Collection[Any]] = {
+                "services": self._cluster.services,
+                "endpointslices": self._cluster.slices,
+            }
+            assert (_NAMESPACE, name) in collections[kind].objects, f"the case deletes {reference}, which is not there"
+            collections[kind].change((_NAMESPACE, name), None)
         return self._compiler.update(self._cluster.take_changes(), self._view, self._cluster.networks())
 
     def _apply(self, raw: dict[str, Any]) -> None:

@@ -26,8 +26,8 @@ DNS = {"name": "dns", "port": 53, "protocol": "UDP"}
 TARGETS = {"http": 8080, "dns": 5353, "other": 8081}
 ON_HOST = {"http": 9090, "dns": 9090}  #: targets of pods with hostNetwork
 
-LOCAL_OUTSIDE = {"externalTrafficPolicy": "Local"}
-LOCAL_INSIDE = {"internalTrafficPolicy": "Local"}
+LOCAL_OUTSIDE: Json = {"externalTrafficPolicy": "Local"}
+LOCAL_INSIDE: Json = {"internalTrafficPolicy": "Local"}
 
 
 def http(node_port: int) -> Json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cluster import (
@@ -78,7 +80,7 @@ class TestFrontends:
         assert frontends[FrontendKey(VIP, Protocol.TCP, 80)].sources == ("203.0.113.0/24",)
 
     @pytest.mark.parametrize("spec", [{"cluster_ip": "None"}, {"type": "ExternalName"}])
-    def test_headless_and_external_name_services_have_none(self, spec: dict[str, str]) -> None:
+    def test_headless_and_external_name_services_have_none(self, spec: dict[str, Any]) -> None:
         found = compile_service(service(**spec), [ONE_HERE_ONE_THERE], view())
         assert (dict(found.frontends), found.cluster_ips) == ({}, frozenset())
 
@@ -292,7 +294,7 @@ ENTRANCES = [(VIP, 80), (EXTERNAL_IP, 80), (N1, NODE_PORT)]
 class TestNoEndpointsToSendTo:
     """The matrix of refusals: REJECT when nobody could serve, DROP when only this node must not."""
 
-    def table(self, *slices: EndpointSlice, pods_told: bool = True, **policies: str) -> ForwardingTable:
+    def table(self, *slices: EndpointSlice, pods_told: bool = True, **policies: Any) -> ForwardingTable:
         of = service("web", port(node_port=NODE_PORT), vips=[VIP], external_ips=(EXTERNAL_IP,), **policies)
         return compiled(of, *slices, node=view(pods_told=pods_told))
 

@@ -119,6 +119,10 @@ class TestDoubles:
         assert not merged(draining("b1"), unready("b1")).terminating
         assert not merged(stopped("b1"), endpoint("b1")).terminating
 
+    def test_not_terminating_wins_even_over_ready_and_terminating(self) -> None:
+        published = endpoint("b1", ready=True, serving=True, terminating=True)
+        assert not merged(published, unready("b1")).terminating
+
     def test_serving_wins_among_those_that_terminate(self) -> None:
         assert merged(stopped("b1"), draining("b1")).serving
 

@@ -6,6 +6,8 @@ answer (``all``: of any node; ``local``: of this node) and ends in ``m`` where t
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cluster import ADDRESSES, CLUSTER_IP, VIP, compiled, piece, port, service, view
@@ -15,7 +17,7 @@ from flows import ask
 NODE_PORT = 30080
 ENTRANCES = {"cluster IP": (CLUSTER_IP, 80), "node port": (ADDRESSES["n1"][0], NODE_PORT), "load balancer": (VIP, 80)}
 CLIENTS = {"pod": "c1", "node": "n1", "outside": "x1"}
-POLICIES = {
+POLICIES: dict[str, dict[str, Any]] = {
     "default": {},
     "external Local": {"external_traffic_policy": "Local"},
     "internal Local": {"internal_traffic_policy": "Local"},

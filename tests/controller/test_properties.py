@@ -27,7 +27,7 @@ views = strategies.node_views
 
 def usable(pieces: Sequence[EndpointSlice]) -> set[Endpoint]:
     """Every endpoint that some entry calls ready, or serving while it terminates."""
-    found = set()
+    found: set[Endpoint] = set()
     for piece, family in product(pieces, Family):
         for candidates in endpoints_by_port([piece], family).values():
             found.update(c.endpoint for c in candidates if c.ready or (c.serving and c.terminating))
@@ -137,9 +137,11 @@ def test_every_connection_to_a_frontend_is_decided_by_the_verdict_for_its_client
         for decision in every_decision(table, sent, state()):
             verdict = frontend.verdict(who)
             if isinstance(verdict, Forward):
-                hairpin = decision.backend is not None and decision.backend.address == address(client, key.family)
+                backend = decision.backend
                 assert decision.outcome is Outcome.FORWARD
-                assert decision.masquerade is (verdict.masquerade or (hairpin and decision.backend.local))
+                assert backend is not None
+                hairpin = backend.local and backend.address == address(client, key.family)
+                assert decision.masquerade is (verdict.masquerade or hairpin)
             else:
                 assert decision.outcome is (Outcome.DROP if isinstance(verdict, Drop) else Outcome.REJECT)
             assert who is not Client.POD or view.detect_local.applies_to(key.family)

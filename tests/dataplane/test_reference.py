@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -162,7 +163,7 @@ class TestKnownConnections:
 
 
 class TestUDPFlows:
-    def dns(self, *endpoints: str, number: int = 5353, **spec: object) -> ForwardingTable:
+    def dns(self, *endpoints: str, number: int = 5353, **spec: Any) -> ForwardingTable:
         return compiled(service("web", DNS, **spec), piece("web", *endpoints, ports=[("dns", number, UDP)]))
 
     def flow(self, table: ForwardingTable, dst: str = CLUSTER_IP, number: int = 53) -> tuple[Packet, State]:
@@ -302,7 +303,7 @@ class TestBackendsOnThisHost:
 class TestAffinity:
     """One client, one service port, one memory."""
 
-    def sticky(self, *names: str, **spec: object) -> ForwardingTable:
+    def sticky(self, *names: str, **spec: Any) -> ForwardingTable:
         of = service("web", port(node_port=NODE_PORT), session_affinity="ClientIP", vips=[VIP], **spec)
         return compiled(of, piece("web", *names))
 
