@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import socket
 import subprocess
@@ -217,23 +218,31 @@ class Host:
                 server.listen(64)
             self._servers.append(server)
 
-    def answered(self, to: str, port: int, source: str = "", timeout: float = 2) -> str:
+    def connect(self, to: str, port: int, source: str) -> socket.socket:
+        """A new TCP connection from this source."""
+        client = socket.socket(self.type)
+        client.settimeout(5)
+        client.bind((source, 0))
+        client.connect((to, port))
+        return client
+
+    def accepted(self) -> list[str]:
+        """The pod's address of every connection that was made since the last call."""
+        found: list[str] = []
+        for server in self._servers:
+            server.settimeout(0)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        found.append(str(connection.getsockname()[0]))
+        return found
+
+    def answered(self, to: str, port: int, source: str) -> str:
         """The pod's address behind a new TCP connection from this source."""
-        with socket.socket(self.type) as client:
-            client.settimeout(timeout)
-            client.bind((source, 0))
-            client.connect((to, port))
-            peer = client.getsockname()
-            for server in self._servers:
-                server.settimeout(0)
-                try:
-                    connection, whence = server.accept()
-                except BlockingIOError:
-                    continue
-                with connection:
-                    assert whence[1] == peer[1] or whence[0] != peer[0]
-                    return str(connection.getsockname()[0])
-        raise AssertionError("nobody accepted")
+        with self.connect(to, port, source):
+            (pod,) = self.accepted()
+        return pod
 
     def close(self) -> None:
         for server in self._servers:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import get_native_id
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from dataplane.nftables.affinity import memory
 from dataplane.nftables.layer3 import LAYERS
 from dataplane.nftables.transaction import Transaction
 from dataplane.table import Affinity, Forward, Pool, Protocol
+from lab.network.syscalls import enter_network
 
 WEB = Affinity("default/web:http/TCP", 60)
 MAP = "affinity-default/web/http/TCP-8080"
@@ -253,5 +256,29 @@ def test_a_service_without_affinity_any_more_leaves_nothing(
         assert "web" not in nft("list", "ruleset")
         dataplane.apply(table(WEB))
         assert not dataplane.audit()
+
+    in_new_namespace(work)
+
+
+@pytest.mark.kernel
+def test_first_connections_at_once_agree(
+    tables: Any, host: Callable[[], Any], in_new_namespace: Callable[..., Any]
+) -> None:
+    table = tables.table(tables.frontend(tables.vip(1), 80, Forward(tables.pool(1, 2, 3, 4, affinity=WEB), False)))
+
+    def work() -> None:
+        network = host()
+        network.serve(1, 2, 3, 4)
+        NftablesDataplane().apply(table)
+        for client in range(5, 25):
+            source = tables.pod(client)
+            with ThreadPoolExecutor(
+                4, initializer=enter_network, initargs=(f"/proc/self/task/{get_native_id()}/ns/net",)
+            ) as several:
+                asked = [several.submit(network.connect, tables.vip(1), 80, source) for _ in range(8)]
+                for connection in asked:
+                    connection.result().close()
+            assert len(set(network.accepted())) == 1
+        network.close()
 
     in_new_namespace(work)
