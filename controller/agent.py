@@ -13,12 +13,10 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
-
-from aiohttp import web
 
 from controller.api.client import Client
 from controller.api.reflector import Reflector
@@ -26,11 +24,13 @@ from controller.api.resources import ENDPOINT_SLICES, SERVICE_CIDRS, SERVICES, o
 from controller.cluster import Cluster
 from controller.compile import NodeView
 from controller.compiler import Compiler, Conflict, ServiceKey
-from controller.health import Health, health_application
+from controller.health import Health
+from controller.health_check_servers import HealthCheckServers
+from controller.health_server import HealthServer
 from controller.interfaces import watch_interface_addresses
+from controller.listener import Listener
 from controller.node import NodeOptions, node_view
 from controller.runner import Pace, Runner
-from dataplane.errors import InputError
 from dataplane.interface import Dataplane
 
 _log = logging.getLogger(__name__)
@@ -41,15 +41,21 @@ _T = TypeVar("_T")
 _PATIENCE_FOR_ADDRESSES = 30.0
 # How often to ask whether somebody else wrote to our rules.
 _TAMPER_INTERVAL = 1.0
+# How long until a health check's port that was taken is tried again, if no sync comes before.
+_HEALTH_CHECK_INTERVAL = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class AgentOptions:
-    """How the agent runs. `healthz`: (address, port) to answer on, or None."""
+    """How the agent runs.
+
+    `healthz`: (address, port) to answer on, or None. `insist_on_addresses`: if it is taken, end.
+    """
 
     node: NodeOptions
     pace: Pace = field(default_factory=Pace)
     healthz: tuple[str, int] | None = ("0.0.0.0", 10256)
+    insist_on_addresses: bool = False
 
 
 class Agent:
@@ -74,23 +80,26 @@ class Agent:
         self._compiler = Compiler(node_view(options.node, None, ()))
         self._conflicts: tuple[Conflict, ...] = ()
         self.health = Health(limit=2 * options.pace.retry_most)
+        self._health_server = HealthServer(self.health)
+        self._health_checks = HealthCheckServers(lambda: self.health.healthy, self._health_check_failed)
 
     async def run(self) -> None:
         """Watch the cluster and keep the dataplane as it asks."""
-        server = await self._serve_health()
         try:
             async with asyncio.TaskGroup() as tasks:
+                for listener in self._listeners():
+                    tasks.create_task(listener.run(insist=self._options.insist_on_addresses))
                 tasks.create_task(self._runner.run())
                 tasks.create_task(self._watch_addresses())
                 tasks.create_task(self._watch_tampering())
+                tasks.create_task(self._retry_health_checks())
                 for reflector in self._reflectors:
                     tasks.create_task(reflector.run())
                     tasks.create_task(self._when_listed(reflector.synced))
                 await asyncio.sleep(_PATIENCE_FOR_ADDRESSES)
                 self._changed()
         finally:
-            if server is not None:
-                await server.cleanup()
+            await self._health_checks.close()
             self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _changed(self) -> None:
@@ -130,6 +139,7 @@ class Agent:
         compiled = time.perf_counter()
         applied = await self._in_thread(lambda: self._dataplane.apply(table))
         self.health.succeeded()
+        await self._health_checks.update(self._compiler.health_checks, view.node_port_addresses)
         if first:
             # What is there now will mostly stay: the garbage collector need not walk it again and again.
             gc.collect()
@@ -185,18 +195,19 @@ class Agent:
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    async def _serve_health(self) -> web.AppRunner | None:
-        if self._options.healthz is None:
-            return None
-        address, port = self._options.healthz
-        server = web.AppRunner(health_application(self.health), access_log=None)
-        await server.setup()
-        try:
-            await web.TCPSite(server, address, port).start()
-        except OSError as error:
-            await server.cleanup()
-            raise InputError(f"--healthz-bind-address: can't listen on {address}:{port}: {error.strerror}") from error
-        return server
+    def _listeners(self) -> Iterator[Listener]:
+        if self._options.healthz is not None:
+            application = self._health_server.application
+            yield Listener("--healthz-bind-address", application, self._options.healthz, _log.error)
+
+    def _health_check_failed(self, service: ServiceKey, reason: str) -> None:
+        _log.error("%s: %s", "/".join(service), reason)
+
+    async def _retry_health_checks(self) -> None:
+        while True:
+            await asyncio.sleep(_HEALTH_CHECK_INTERVAL)
+            if self._health_checks.incomplete and self._view is not None:
+                await self._health_checks.update(self._compiler.health_checks, self._view.node_port_addresses)
 
 
 def _names(changes: object) -> str:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from controller.endpoints import Candidate, endpoints_by_port
+from controller.health_check import HealthCheck, health_checks_of
 from controller.objects import EndpointSlice, Service, ServicePort
 from controller.selection import Place, Selection, select
 from controller.service import ServiceFacts, facts_of, families_of, protocol_of
@@ -20,6 +22,7 @@ from dataplane.table import (
     DetectLocal,
     Drop,
     Endpoint,
+    Family,
     Forward,
     Frontend,
     FrontendKey,
@@ -56,12 +59,21 @@ class Selected:
     selection: Selection
 
 
+class Shortage(NamedTuple):
+    """A service port whose traffic may only go to endpoints of this node, and all there are run elsewhere."""
+
+    family: Family
+    policy: Literal["internal", "external"]  #: which of its traffic policies is Local
+
+
 @dataclass(frozen=True, slots=True)
 class CompiledService:
-    """One Service's part of the table, in both families. Empty if it is not proxied."""
+    """One Service's part of the table, in both families, and what is to be told about it. Empty if not proxied."""
 
     frontends: Mapping[FrontendKey, Frontend]
     cluster_ips: frozenset[str]
+    health_checks: tuple[HealthCheck, ...] = ()
+    shortages: tuple[Shortage, ...] = ()  #: one for each service port and policy
 
 
 def compile_service(service: Service, slices: Iterable[EndpointSlice], view: NodeView) -> CompiledService:
@@ -70,13 +82,17 @@ def compile_service(service: Service, slices: Iterable[EndpointSlice], view: Nod
     Where one address comes twice (an external IP that is the cluster IP too), the first in this order is kept:
     cluster IP, load-balancer address, external IP, NodePort.
     """
+    pieces = tuple(slices)
     frontends: dict[FrontendKey, Frontend] = {}
     cluster_ips: set[str] = set()
-    for selected in select_service(service, slices, view):
+    shortages: list[Shortage] = []
+    for selected in select_service(service, pieces, view):
         cluster_ips.add(selected.facts.cluster_ip)
+        shortages += _shortages(selected)
         for frontend in _frontends(selected, view):
             frontends.setdefault(frontend.key, frontend)
-    return CompiledService(frontends, frozenset(cluster_ips))
+    checks = health_checks_of(service, pieces, view.place.node)
+    return CompiledService(frontends, frozenset(cluster_ips), checks, tuple(shortages))
 
 
 def select_service(service: Service, slices: Iterable[EndpointSlice], view: NodeView) -> Iterable[Selected]:
@@ -100,6 +116,16 @@ def select_service(service: Service, slices: Iterable[EndpointSlice], view: Node
                 uses_local=facts.internal_local or (facts.external_local and external),
             )
             yield Selected(facts, port, protocol, found, selection)
+
+
+def _shortages(selected: Selected) -> Iterable[Shortage]:
+    facts, selection = selected.facts, selected.selection
+    if selection.local or not selection.exists:
+        return
+    if facts.internal_local:
+        yield Shortage(facts.family, "internal")
+    if facts.external_local and facts.is_external(selected.port):
+        yield Shortage(facts.family, "external")
 
 
 def _frontends(selected: Selected, view: NodeView) -> Iterable[Frontend]:
@@ -126,7 +152,7 @@ def _frontends(selected: Selected, view: NodeView) -> Iterable[Frontend]:
     )
     if not facts.is_external(port):
         return
-    verdicts = _external(cluster, local, selection.exists, facts.external_local, pods_are_told)
+    verdicts = _external(cluster, local, facts.external_local, pods_are_told)
     for address in facts.load_balancer_ips:
         yield frontend(address, port.port, verdicts, facts.sources)
     for address in facts.external_ips:
@@ -153,14 +179,14 @@ def _internal(
 
 
 def _external(
-    cluster: Pool | None, local: Pool | None, exists: bool, only_local: bool, pods_are_told: bool
+    cluster: Pool | None, local: Pool | None, only_local: bool, pods_are_told: bool
 ) -> tuple[Verdict, Verdict, Verdict]:
     """The verdicts of external IPs, load-balancer addresses and NodePorts.
 
     With externalTrafficPolicy Local outside clients keep their address and get only endpoints of this node.
     Pods and the node itself are inside already: they take the short way to any endpoint.
     """
-    if not exists or cluster is None:
+    if cluster is None:
         return (Reject(), Reject(), Reject())
     if not only_local:
         everyone = Forward(cluster, masquerade=True)

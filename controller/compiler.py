@@ -6,11 +6,13 @@ same as compiling everything anew: a test holds that for any order of changes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from controller.compile import CompiledService, NodeView, compile_service
+from controller.compile import CompiledService, NodeView, Shortage, compile_service
+from controller.health_check import HealthCheck
 from controller.objects import EndpointSlice, Service
 from dataplane.table import ForwardingTable, Frontend, FrontendKey
 
@@ -49,11 +51,23 @@ class Compiler:
         self._service_cidrs: frozenset[str] = frozenset()
         self._entries: dict[ServiceKey, _Entry] = {}
         self._claims: dict[FrontendKey, tuple[_Claim, ...]] = {}
+        self._health_checks: dict[ServiceKey, tuple[HealthCheck, ...]] = {}
+        self._shortages: Counter[Shortage] = Counter()
         self._table = ForwardingTable(node_addresses=view.node_port_addresses, detect_local=view.detect_local)
 
     @property
     def table(self) -> ForwardingTable:
         return self._table
+
+    @property
+    def health_checks(self) -> Mapping[ServiceKey, tuple[HealthCheck, ...]]:
+        """Of the Services that ask for any."""
+        return self._health_checks
+
+    @property
+    def shortages(self) -> Mapping[Shortage, int]:
+        """How many service ports lack endpoints on this node, by family and policy."""
+        return self._shortages
 
     @property
     def conflicts(self) -> tuple[Conflict, ...]:
@@ -86,6 +100,7 @@ class Compiler:
                 metadata = service.metadata
                 claim = _Claim(metadata.creation_timestamp or "", metadata.key)
                 new = self._entries[key] = _Entry(claim, compile_service(service, slices, self._view))
+            self._remember(key, old, new)
             touched |= self._move_claims(old, new)
             addresses_moved |= _cluster_ips(old) != _cluster_ips(new)
         self._table = ForwardingTable(
@@ -98,6 +113,16 @@ class Compiler:
             self._view.detect_local,
         )
         return self._table
+
+    def _remember(self, key: ServiceKey, old: _Entry | None, new: _Entry | None) -> None:
+        """What is not part of the table, but told about the Service."""
+        self._health_checks.pop(key, None)
+        if old is not None:
+            self._shortages.subtract(old.compiled.shortages)
+        if new is not None:
+            self._shortages.update(new.compiled.shortages)
+            if new.compiled.health_checks:
+                self._health_checks[key] = new.compiled.health_checks
 
     def _move_claims(self, old: _Entry | None, new: _Entry | None) -> set[FrontendKey]:
         """One Service's claims, from what it was to what it is; returns the keys whose frontend may differ now."""

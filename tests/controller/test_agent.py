@@ -189,7 +189,7 @@ def test_while_syncs_fail_health_says_since_when() -> None:
         dataplane.failures = 10**9
         scene.store.update(SLICE, endpoints("10.244.1.9"))
         await scene.until(lambda: scene.agent.health.pending_since is not None)
-        scene.agent.health.clock = lambda: 1e12
+        scene.agent.health.stopwatch = lambda: 1e12
         assert not scene.agent.health.healthy
 
     with_agent(act, (NODE, node()), (SERVICE, service()), (SLICE, endpoints("10.244.1.5")), dataplane=dataplane)
