@@ -30,6 +30,8 @@ MOST_ROUNDS = 8
 """How often a probe is repeated until every pod that should answer has. With 24 tries a round and four pods, chance
 makes a whole run miss one of them less than once in 10^20."""
 
+TIMEOUT = 1.2  #: seconds, as when the cases were recorded
+
 _ECHO_REQUEST = {4: 8, 6: 128}
 _ECHO_REPLY = {4: 0, 6: 129}
 
@@ -95,7 +97,7 @@ class PacketRun:
             for connection in self.held.values():
                 connection.close()
             n1.call(dataplane.cleanup)
-            n1.call(_forget_flows)
+            n1.call(forget_flows)
         return failures
 
     def _run(self, probe: Probe, expected: Expectation) -> list[str]:
@@ -115,7 +117,7 @@ class PacketRun:
     def _send(self, probe: Probe, expected: Expectation) -> list[str]:
         seen = Observed()
         for _ in range(MOST_ROUNDS):
-            seen.add(self._round(probe))
+            seen.add(ask(self.machines[probe.source], probe))
             if wrong := surprises(seen, expected):
                 return [*wrong, str(seen)]
             if not missing(seen, expected):
@@ -126,23 +128,26 @@ class PacketRun:
             return [f"uneven: {dict(seen.pods)}"]
         return []
 
-    def _round(self, probe: Probe) -> Observed:
-        asked = client.Probe(
-            probe.destination,
-            probe.port,
-            probe.protocol.lower(),
-            probe.count,
-            bool(probe.serial),
-            probe.every,
-            probe.source_port,
-            probe.source_address,
-        )
-        outcome = client.run_probe(self.machines[probe.source], asked)
-        return Observed(Counter(outcome.pods), {NAMES.get(peer, peer) for peer in outcome.peers}, set(outcome.errors))
-
     def _compare_held(self, held: HeldConnection, expected: Expectation) -> list[str]:
         got = held.ask()
         return [] if got == (expected.pod, expected.peer) else [f"{got} instead of {(expected.pod, expected.peer)}"]
+
+
+def ask(machine: Namespace, probe: Probe, timeout: float = TIMEOUT) -> Observed:
+    """What the probe's client sees this time, waiting so many seconds for each answer."""
+    asked = client.Probe(
+        probe.destination,
+        probe.port,
+        probe.protocol.lower(),
+        probe.count,
+        bool(probe.serial),
+        probe.every,
+        probe.source_port,
+        probe.source_address,
+        timeout,
+    )
+    outcome = client.run_probe(machine, asked)
+    return Observed(Counter(outcome.pods), {NAMES.get(peer, peer) for peer in outcome.peers}, set(outcome.errors))
 
 
 class HeldConnection:
@@ -150,7 +155,7 @@ class HeldConnection:
 
     def __init__(self, machine: Namespace, address: str, port: int) -> None:
         self._socket = machine.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-        self._socket.settimeout(1.2)
+        self._socket.settimeout(TIMEOUT)
         self._socket.connect((address, port))
         self._lines = self._socket.makefile("rw")
 
@@ -194,7 +199,7 @@ def echoes(address: str) -> bool:
             raise
 
 
-def _forget_flows() -> None:
+def forget_flows() -> None:
     """Empty the connection tracking table of the namespace that the calling thread is in."""
     with contextlib.closing(NFCTSocket()) as conntrack:
         conntrack.flush()

@@ -1,0 +1,118 @@
+"""Whatever is in the cluster, packets go where the reference says.
+
+Each example is a few random clusters, one after the other in the same node: so what is tried is not only each table,
+but also every step from one to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import chain, count
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+import strategies
+from conformance.cases import Expectation, Probe
+from conformance.client_view import first_packet, fresh_state, observe
+from conformance.observed import Observed, surprises
+from conformance.packet_run import MODES, Mode, ask, forget_flows
+from conformance.setting import ADDRESSES, SECONDARY_ADDRESS
+from controller.cluster import Cluster
+from controller.compile import NodeView
+from controller.compiler import Compiler
+from controller.objects import EndpointSlice, Service
+from controller.selection import Place
+from dataplane.table import Family, ForwardingTable, Protocol
+from flows import every_decision
+from lab.network.network import Network
+
+pytestmark = pytest.mark.kernel
+
+CLIENTS = ("c1", "b1", "n1", "x1")  #: those whose packets pass n1
+TRIES = 6
+HURRY, PATIENCE = 0.3, 3.0  #: seconds for an answer; who expects one and gets none asks again with patience
+
+views = strategies.node_views.map(lambda view: replace(view, place=Place("n1", view.place.zone)))
+
+
+@dataclass(frozen=True)
+class World:
+    """One state of a cluster."""
+
+    services: tuple[Service, ...]
+    slices: tuple[EndpointSlice, ...]
+    view: NodeView
+    chosen: tuple[int, ...]  #: chance, for which connections to try
+
+    def table(self) -> ForwardingTable:
+        cluster = Cluster(lambda: None)
+        cluster.services.replace({service.metadata.key: service for service in self.services})
+        cluster.slices.replace({piece.metadata.key: piece for piece in self.slices})
+        return Compiler(self.view).update(cluster.everything(), self.view, strategies.SERVICE_CIDRS)
+
+
+worlds = st.builds(
+    World,
+    st.lists(strategies.services(), min_size=1, max_size=4).map(tuple),
+    st.lists(strategies.endpoint_slices(), min_size=1, max_size=5).map(tuple),
+    views,
+    st.tuples(*[st.integers(0, 10_000)] * 6),
+)
+
+
+def probes(world: World, table: ForwardingTable) -> list[Probe]:
+    """Connections to what is served, and to what is beside it."""
+    addresses = {Family.IPV4: (ADDRESSES["n1"][0], SECONDARY_ADDRESS), Family.IPV6: ADDRESSES["n1"][1:]}
+    possible = []
+    for key in table.frontends:
+        if key.protocol is not Protocol.SCTP:
+            hosts = addresses[key.family] if key.is_node_port else (key.address,)
+            possible += [(host, port, key.protocol) for host in hosts for port in (key.port, 81)]
+    possible += [(next(iter(strategies.CLUSTER_IPS[family])), 80, Protocol.TCP) for family in Family]
+    found = []
+    for number in world.chosen:
+        host, port, protocol = possible[number % len(possible)]
+        client = CLIENTS[number // len(possible) % len(CLIENTS)]
+        expect: dict[str, Expectation] = {}
+        found.append(Probe(expect, client, host, port, protocol.value, TRIES))
+    return found
+
+
+ports = count(20000)
+
+
+def expectation(table: ForwardingTable, probe: Probe) -> Expectation:
+    """All that could happen, as the reference says. A client that is remembered may see less of it, and never more."""
+    seen = observe(probe, every_decision(table, first_packet(probe, next(ports)), fresh_state()))
+    return Expectation(frozenset(seen.pods), frozenset(seen.sources), frozenset(seen.errors))
+
+
+def try_it(machines: Network, probe: Probe, expected: Expectation) -> list[str]:
+    seen: Observed = ask(machines[probe.source], probe, HURRY)
+    if surprises(seen, expected) and "timeout" in seen.errors:
+        seen = ask(machines[probe.source], probe, PATIENCE)
+    return [f"{probe}: {surprise}, seen {seen}" for surprise in surprises(seen, expected)]
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+@settings(max_examples=15, phases=[Phase.explicit, Phase.generate])
+@given(history=st.lists(worlds, min_size=1, max_size=3))
+def test_packets_go_where_the_reference_says(mode: Mode, machines: Network, history: Sequence[World]) -> None:
+    n1 = machines["n1"]
+    dataplane = n1.call(mode.make)
+    try:
+        for world in history:
+            table = world.table()
+            n1.call(lambda table=table: dataplane.apply(table))
+            n1.call(forget_flows)
+            tried = [(probe, expectation(table, probe)) for probe in probes(world, table)]
+            with ThreadPoolExecutor() as threads:
+                failures = threads.map(lambda both: try_it(machines, *both), tried)
+                assert list(chain.from_iterable(failures)) == []
+    finally:
+        n1.call(dataplane.cleanup)
+        n1.call(forget_flows)
