@@ -22,7 +22,7 @@ _SOL_NETLINK = 270
 _ADD_MEMBERSHIP, _DROP_MEMBERSHIP, _CAP_ACK, _EXT_ACK = 1, 2, 10, 11
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 _RECEIVE_BUFFER = 8 << 20
-_DATAGRAM = 1 << 20  # the kernel makes dump datagrams as large as the reader's buffer, up to 32 KiB
+_DATAGRAM = 1 << 17  # lists come in datagrams of up to 32 KiB, one attribute holds less than 64 KiB
 _DUMP_ATTEMPTS = 10
 _REQUESTS_AT_ONCE = 1000  # their acknowledgements fit into the receive buffer
 

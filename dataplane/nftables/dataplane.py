@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from dataplane.changes import Changes
 from dataplane.conntrack import FlowCleaner
+from dataplane.errors import InputError
 from dataplane.interface import Applied, DataplaneError, Drift
 from dataplane.netlink.channel import Channel
 from dataplane.nftables import dump, remembering
@@ -38,10 +39,14 @@ class _Family:
 class NftablesDataplane:
     """Programs the network namespace of the thread that makes it. Used by one thread at a time.
 
-    Raises DataplaneError if nftables cannot be reached there.
+    `mark_bit`, 0 to 31, is the bit of the packet mark that asks for masquerading (kube-proxy's
+    ``--iptables-masquerade-bit``); no other rules of the host may use it. Raises InputError if there is no such
+    bit, and DataplaneError if nftables cannot be reached.
     """
 
     def __init__(self, mark_bit: int = 14) -> None:
+        if not 0 <= mark_bit < 32:
+            raise InputError(f"masquerade bit {mark_bit}: expected 0 to 31, a bit of the packet mark")
         self._mark = 1 << mark_bit
         try:
             self._channel = Channel()
@@ -170,10 +175,13 @@ class NftablesDataplane:
                 self._watch.committed()
 
     def _relocate(self, relocations: dict[Layer3, dict[str, Relocation]]) -> None:
+        """Put remembered clients where they belong now. If that fails, the next apply writes everything and tries again."""
         if any(relocations.values()):
+            families, self._families = self._families, None
             with _reading(), self._watch.writing():
                 for layer, of_layer in relocations.items():
                     self._watch.committed(remembering.relocate(self._channel, layer, of_layer))
+            self._families = families
 
     def _delete_unused(self) -> None:
         """Chains and sets that the last transaction emptied. Some kernels need time; then it is tried again later."""

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
+from dataplane.interface import DataplaneError
 from dataplane.nftables import elements, fields, shapes, skeleton
 from dataplane.nftables.layer3 import Layer3
 from dataplane.nftables.objects import Chain
@@ -158,6 +159,9 @@ def _refusal(leaf: _Leaf) -> Way:
 
 def _limits(frontend: Frontend, head: bytes) -> Iterator[tuple[str, bytes, bytes]]:
     """The frontend is limited, and these networks are allowed. Overlapping ones are merged, as the kernel asks."""
+    if frontend.key.is_node_port:
+        # Kubernetes limits the sources of load balancer addresses only.
+        raise DataplaneError(f"nftables: {frontend.key} ({frontend.service}): a NodePort cannot limit its sources")
     yield (skeleton.LIMITED, head, elements.NO_TAIL)
     family = frontend.key.family
     networks = (ipaddress.ip_network(text) for text in frontend.sources or ())

@@ -27,12 +27,14 @@ class Watch:
 
     def __init__(self) -> None:
         self._channel = Channel()
+        self._asking = Channel()  # apart: answers must not be looked for among notifications
         self._channel.join(kernel.NFNLGRP_NFTABLES)
         self._tampered = False
         self._commits = 0
 
     def close(self) -> None:
         self._channel.close()
+        self._asking.close()
 
     def fileno(self) -> int:
         """Readable when any nftables ruleset of this namespace changed; then ask `tampered`."""
@@ -52,25 +54,19 @@ class Watch:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Changes made inside are ours, if `committed` says how many transactions there were."""
-        self.tampered()
         self._channel.leave(kernel.NFNLGRP_NFTABLES)
-        before = dump.generation(self._channel)
-        self._tampered |= _any(self._channel)  # what came between reading and leaving
+        before = dump.generation(self._asking)
+        self.tampered()  # what came until we left
         self._commits = 0
         try:
             yield
         finally:
             self._channel.join(kernel.NFNLGRP_NFTABLES)
             expected = (before + self._commits) & 0xFFFFFFFF
-            self._tampered |= dump.generation(self._channel) != expected
+            self._tampered |= dump.generation(self._asking) != expected
 
     def committed(self, transactions: int = 1) -> None:
         self._commits += transactions
-
-
-def _any(channel: Channel) -> bool:
-    found, lost = channel.notifications()
-    return lost or any(_concerns_us(m) for m in found)
 
 
 def _concerns_us(message: messages.Message) -> bool:
