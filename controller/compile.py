@@ -22,6 +22,7 @@ from dataplane.table import (
     DetectLocal,
     Drop,
     Endpoint,
+    Entrance,
     Family,
     Forward,
     Frontend,
@@ -139,13 +140,19 @@ def _frontends(selected: Selected, view: NodeView) -> Iterable[Frontend]:
         serving = frozenset(c.endpoint for c in selected.candidates if c.serving or c.ready)
 
     def frontend(
-        address: str, number: int, verdicts: tuple[Verdict, Verdict, Verdict], sources: tuple[str, ...] | None = None
+        entrance: Entrance,
+        address: str,
+        number: int,
+        verdicts: tuple[Verdict, Verdict, Verdict],
+        sources: tuple[str, ...] | None = None,
     ) -> Frontend:
+        only_local = facts.internal_local if entrance is Entrance.CLUSTER_IP else facts.external_local
         key = FrontendKey(address, selected.protocol, number)
-        return Frontend(key, facts.port_name(port), *verdicts, sources, serving)
+        return Frontend(key, facts.port_name(port), *verdicts, sources, serving, entrance, only_local)
 
     pods_are_told = view.detect_local.applies_to(facts.family)
     yield frontend(
+        Entrance.CLUSTER_IP,
         facts.cluster_ip,
         port.port,
         _internal(local if facts.internal_local else cluster, selection.exists, pods_are_told, view.masquerade_all),
@@ -154,11 +161,11 @@ def _frontends(selected: Selected, view: NodeView) -> Iterable[Frontend]:
         return
     verdicts = _external(cluster, local, facts.external_local, pods_are_told)
     for address in facts.load_balancer_ips:
-        yield frontend(address, port.port, verdicts, facts.sources)
+        yield frontend(Entrance.LOAD_BALANCER_IP, address, port.port, verdicts, facts.sources)
     for address in facts.external_ips:
-        yield frontend(address, port.port, verdicts)
+        yield frontend(Entrance.EXTERNAL_IP, address, port.port, verdicts)
     if port.node_port:
-        yield frontend(facts.family.any_address, port.node_port, verdicts)
+        yield frontend(Entrance.NODE_PORT, facts.family.any_address, port.node_port, verdicts)
 
 
 def _pool(candidates: Sequence[Candidate], affinity: Affinity | None, place: Place) -> Pool | None:

@@ -144,6 +144,15 @@ class Drop:
 Verdict: TypeAlias = Forward | Reject | Drop
 
 
+class Entrance(enum.StrEnum):
+    """Which kind of a Service's addresses a frontend is."""
+
+    CLUSTER_IP = "cluster IP"
+    LOAD_BALANCER_IP = "load-balancer IP"
+    EXTERNAL_IP = "external IP"
+    NODE_PORT = "node port"
+
+
 class FrontendKey(NamedTuple):
     """What a client connects to. An unspecified address stands for any node address: a NodePort."""
 
@@ -172,6 +181,8 @@ class Frontend:
     `serving` holds, for UDP, every endpoint to which existing flows may go on, even if no new one is sent
     there; flows from this frontend to anything else must be forgotten. For the other protocols it is empty and
     flows end by themselves.
+    `entrance` and `only_local` (its traffic policy is Local) say where the verdicts come from. They are for names and
+    for people; what happens to packets is in the verdicts alone.
     """
 
     key: FrontendKey
@@ -181,6 +192,8 @@ class Frontend:
     outside: Verdict
     sources: tuple[str, ...] | None = None
     serving: frozenset[Endpoint] = frozenset()
+    entrance: Entrance = Entrance.CLUSTER_IP
+    only_local: bool = False
 
     def verdict(self, client: Client) -> Verdict:
         if client is Client.POD:

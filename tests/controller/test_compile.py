@@ -54,6 +54,21 @@ class TestFrontends:
         table = compiled(service("web", port(node_port=NODE_PORT), vips=[VIP]), ONE_HERE_ONE_THERE)
         assert all(frontend.key == key for key, frontend in table.frontends.items())
 
+    def test_each_says_which_of_the_addresses_it_is_and_whether_its_policy_is_local(self) -> None:
+        of = service(
+            "web",
+            port(node_port=NODE_PORT),
+            vips=[VIP],
+            external_ips=(EXTERNAL_IP,),
+            external_traffic_policy="Local",
+        )
+        assert [(str(f.entrance), f.only_local) for f in compiled(of, ONE_HERE_ONE_THERE).frontends.values()] == [
+            ("cluster IP", False),
+            ("load-balancer IP", True),
+            ("external IP", True),
+            ("node port", True),
+        ]
+
     def test_a_service_is_known_by_its_name_and_its_port_s(self) -> None:
         table = compiled(service("web", port(80, "http")), ONE_HERE_ONE_THERE)
         assert [f.service for f in table.frontends.values()] == ["default/web:http"]
