@@ -13,10 +13,10 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from controller.api.client import Client
 from controller.api.reflector import Reflector
@@ -29,9 +29,13 @@ from controller.health_check_servers import HealthCheckServers
 from controller.health_server import HealthServer
 from controller.interfaces import watch_interface_addresses
 from controller.listener import Listener
+from controller.metrics import Metrics
+from controller.metrics_server import metrics_application
+from controller.metrics_state import StateCollector
 from controller.node import NodeOptions, node_view
 from controller.runner import Pace, Runner
-from dataplane.interface import Dataplane
+from dataplane.errors import InputError
+from dataplane.interface import Dataplane, DataplaneError
 
 _log = logging.getLogger(__name__)
 
@@ -49,13 +53,17 @@ _HEALTH_CHECK_INTERVAL = 10.0
 class AgentOptions:
     """How the agent runs.
 
-    `healthz`: (address, port) to answer on, or None. `insist_on_addresses`: if it is taken, end.
+    `healthz`, `metrics`: (address, port) to answer on, or None. `insist_on_addresses`: if one is taken, end.
+    `configuration` is what `/configz` shows, and `mode` what `/proxyMode` says.
     """
 
     node: NodeOptions
     pace: Pace = field(default_factory=Pace)
     healthz: tuple[str, int] | None = ("0.0.0.0", 10256)
+    metrics: tuple[str, int] | None = None
     insist_on_addresses: bool = False
+    mode: str = "nftables"
+    configuration: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Agent:
@@ -77,10 +85,15 @@ class Agent:
         self._addresses: frozenset[str] | None = None
         self._started = time.monotonic()
         self._view: NodeView | None = None
+        self._triggered: list[float] = []  # when the changes began that are not programmed yet
         self._compiler = Compiler(node_view(options.node, None, ()))
         self._conflicts: tuple[Conflict, ...] = ()
         self.health = Health(limit=2 * options.pace.retry_most)
         self._health_server = HealthServer(self.health)
+        self.metrics = Metrics(options.mode)
+        self.metrics.registry.register(
+            StateCollector(self.health, self._health_server, self._cluster, self._compiler, self._reflectors, client)
+        )
         self._health_checks = HealthCheckServers(lambda: self.health.healthy, self._health_check_failed)
 
     async def run(self) -> None:
@@ -98,6 +111,11 @@ class Agent:
                     tasks.create_task(self._when_listed(reflector.synced))
                 await asyncio.sleep(_PATIENCE_FOR_ADDRESSES)
                 self._changed()
+        except ExceptionGroup as group:
+            wrong = group.subgroup(InputError)
+            if wrong is None:
+                raise
+            raise wrong.exceptions[0] from None
         finally:
             await self._health_checks.close()
             self._thread.shutdown(wait=False, cancel_futures=True)
@@ -130,6 +148,7 @@ class Agent:
         self.health.node = self._cluster.nodes.objects.get(("", self._options.node.name))
         view = self._current_view()
         changes = self._cluster.take_changes()
+        self._triggered += self._cluster.trigger_times.take()
         first = self._view is None
         if view != self._view:
             changes = {**changes, **self._cluster.everything()}
@@ -137,8 +156,14 @@ class Agent:
         table = self._compiler.update(changes, view, self._cluster.networks())
         self._tell_conflicts()
         compiled = time.perf_counter()
-        applied = await self._in_thread(lambda: self._dataplane.apply(table))
+        try:
+            applied = await self._in_thread(lambda: self._dataplane.apply(table))
+        except DataplaneError:
+            self.metrics.failed()
+            raise
         self.health.succeeded()
+        self.metrics.synchronised(applied, time.perf_counter() - began, self._triggered, time.time())
+        self._triggered.clear()
         await self._health_checks.update(self._compiler.health_checks, view.node_port_addresses)
         if first:
             # What is there now will mostly stay: the garbage collector need not walk it again and again.
@@ -190,6 +215,7 @@ class Agent:
                     len(drift.foreign),
                     foreign,
                 )
+                self.metrics.repaired()
                 self._changed()
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
@@ -198,7 +224,12 @@ class Agent:
     def _listeners(self) -> Iterator[Listener]:
         if self._options.healthz is not None:
             application = self._health_server.application
-            yield Listener("--healthz-bind-address", application, self._options.healthz, _log.error)
+            yield Listener("healthzBindAddress", application, self._options.healthz, _log.error)
+        if self._options.metrics is not None:
+            application = metrics_application(
+                self.metrics.registry, self._options.mode, lambda: self._options.configuration
+            )
+            yield Listener("metricsBindAddress", application, self._options.metrics, _log.error)
 
     def _health_check_failed(self, service: ServiceKey, reason: str) -> None:
         _log.error("%s: %s", "/".join(service), reason)

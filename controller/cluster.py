@@ -6,11 +6,14 @@ came in, until somebody takes the changes to act on them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from controller.compiler import ServiceKey
 from controller.objects import LABEL_HEADLESS, LABEL_SERVICE_NAME, EndpointSlice, Node, Object, Service, ServiceCIDR
+from controller.trigger_times import TriggerTimes
 from dataplane.addresses import canonical_network
 
 T = TypeVar("T", bound=Object)
@@ -51,6 +54,18 @@ class Collection(Generic[T]):
         self._changed(key, old, new)
 
 
+@dataclass(slots=True)
+class ChangeCount:
+    """How many changes of one kind came in, and how many of them nobody has taken yet."""
+
+    seen: int = 0
+    pending: int = 0
+
+    def add(self) -> None:
+        self.seen += 1
+        self.pending += 1
+
+
 class Cluster:
     """The collections, and what follows from their changes.
 
@@ -62,6 +77,9 @@ class Cluster:
         self.slices = Collection[EndpointSlice](self._slice_changed)
         self.nodes = Collection[Node](self._other_changed)
         self.service_cidrs = Collection[ServiceCIDR](self._other_changed)
+        self.service_changes = ChangeCount()
+        self.slice_changes = ChangeCount()
+        self.trigger_times = TriggerTimes(since=time.time())
         self._notify = notify
         self._slices_of: dict[ServiceKey, dict[ObjectKey, EndpointSlice]] = {}
         self._affected: set[ServiceKey] = set()
@@ -69,6 +87,7 @@ class Cluster:
     def take_changes(self) -> ServiceChanges:
         """The Services affected since the last call, as they are now."""
         affected, self._affected = self._affected, set()
+        self.service_changes.pending = self.slice_changes.pending = 0
         return {key: self.look_up(key) for key in affected}
 
     def everything(self) -> ServiceChanges:
@@ -84,6 +103,7 @@ class Cluster:
         return frozenset(n for n in map(canonical_network, texts) if n is not None)
 
     def _service_changed(self, key: ObjectKey, old: Service | None, new: Service | None) -> None:
+        self.service_changes.add()
         self._affected.add(key)
         self._notify()
 
@@ -95,10 +115,14 @@ class Cluster:
             if not pieces:
                 del self._slices_of[before]
             self._affected.add(before)
+            if before != after:
+                self.trigger_times.forget(before)
         if after is not None and new is not None:
             self._slices_of.setdefault(after, {})[key] = new
             self._affected.add(after)
+            self.trigger_times.note(after, new)
         if before is not None or after is not None:
+            self.slice_changes.add()
             self._notify()
 
     def _other_changed(self, key: ObjectKey, old: object, new: object) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -47,6 +48,7 @@ class Client:
 
     def __init__(self, access: Access, *, silence: float = SILENCE_SECONDS) -> None:
         self.access = access
+        self.requests: Counter[tuple[str, str]] = Counter()  #: by (code, method); code <error>: no answer came
         self._silence = silence
         self._opened: aiohttp.ClientSession | None = None
 
@@ -151,7 +153,7 @@ class Client:
             raise RuntimeError("the client is not open (use it with `async with`)")
         ticket = await self.access.ticket()
         for _ in range(2):
-            with self._trouble(method, path):
+            with self._trouble(method, path), self._counting(method) as answered:
                 response = await self._opened.request(
                     method,
                     ticket.server + path,
@@ -165,6 +167,7 @@ class Client:
                     # The API server sends nobody elsewhere; a log-in page in its place does.
                     allow_redirects=False,
                 )
+                answered(response.status)
             if 200 <= response.status < 300:
                 _keep_alive(response)
                 return response
@@ -173,6 +176,14 @@ class Client:
                 break
             ticket = await self.access.ticket()
         raise error
+
+    @contextlib.contextmanager
+    def _counting(self, method: str) -> Iterator[Callable[[int], None]]:
+        codes: list[int] = []
+        try:
+            yield codes.append
+        finally:
+            self.requests[str(codes[0]) if codes else "<error>", method] += 1
 
     async def _refusal(self, response: aiohttp.ClientResponse, method: str, path: str) -> RefusedError:
         try:

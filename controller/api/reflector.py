@@ -73,6 +73,7 @@ class Reflector(Generic[T]):
         self.resource = resource
         self.synced = asyncio.Event()  #: set once the first complete list is in the sink
         self.connected = False  #: a watch is open right now
+        self.lists = 0  #: complete lists that were read
         self.last_contact: float | None = None  #: when the server last said anything sensible (time.monotonic())
         self.last_error: ApiServerError | None = None  #: what is wrong now; None while all is well
         self.unreadable: dict[ObjectKey, str] = {}  #: objects that could not be decoded, with the reason
@@ -145,6 +146,7 @@ class Reflector(Generic[T]):
         for item in unreadable:
             self._report(item)
         self._sink.replace(objects)
+        self.lists += 1
         self.synced.set()
         self.last_error = None
         return version

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from typing import Any
+import time
+from datetime import UTC, datetime
 
 import aiohttp
 import pytest
@@ -16,101 +15,14 @@ from controller.agent import Agent, AgentOptions
 from controller.api.access import Access
 from controller.api.client import Client
 from controller.node import NodeOptions
-from controller.runner import Pace
+from controller.trigger_times import ANNOTATION
 from dataplane.fake import FakeDataplane
 from dataplane.interface import Drift
 from dataplane.reference import Outcome, Packet
-from dataplane.table import Endpoint, FrontendKey, Protocol
-from lab.api import registry
+from dataplane.table import Endpoint, Protocol
 from lab.api.server import ApiServer
 from lab.api.store import Store
-
-WEB = FrontendKey("10.96.0.80", Protocol.TCP, 80)
-FAST = Pace(minimum=0.001, retry_first=0.005)
-
-
-def service(name: str = "web", cluster_ip: str = WEB.address) -> dict[str, Any]:
-    ports = [{"name": "http", "port": 80, "targetPort": 8080}]
-    return {
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {"clusterIP": cluster_ip, "ports": ports},
-    }
-
-
-def endpoints(*addresses: str, name: str = "web") -> dict[str, Any]:
-    labels = {"kubernetes.io/service-name": name}
-    return {
-        "metadata": {"name": f"{name}-1", "namespace": "default", "labels": labels},
-        "addressType": "IPv4",
-        "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
-        "endpoints": [{"addresses": [a], "nodeName": "n1", "conditions": {"ready": True}} for a in addresses],
-    }
-
-
-def node(address: str = "192.0.2.1", **labels: str) -> dict[str, Any]:
-    return {
-        "metadata": {"name": "n1", "labels": labels},
-        "status": {"addresses": [{"type": "InternalIP", "address": address}]},
-    }
-
-
-@dataclass
-class Scene:
-    store: Store
-    server: ApiServer
-    dataplane: FakeDataplane
-    agent: Agent
-
-    def backends(self, key: FrontendKey = WEB) -> set[str]:
-        """Whom a pod can reach there now; nobody where it is refused."""
-        frontend = self.dataplane.table.frontends.get(key)
-        return {b.address for pool in frontend.pools for b in pool.backends} if frontend else set()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
-            while not condition():
-                await asyncio.sleep(0.002)
-
-
-def with_agent(
-    act: Callable[[Scene], Any],
-    *objects: tuple[registry.Resource, dict[str, Any]],
-    dataplane: FakeDataplane | None = None,
-) -> None:
-    """Start an agent in a cluster of these objects, let `act` do its part, and stop everything."""
-
-    async def main() -> None:
-        store = Store()
-        for resource, obj in objects:
-            store.create(resource, obj)
-            if "status" in obj:
-                store.update(resource, obj, subresource="status")
-        async with _scene(store, dataplane or FakeDataplane()) as scene:
-            await act(scene)
-
-    asyncio.run(main())
-
-
-@contextlib.asynccontextmanager
-async def _scene(store: Store, dataplane: FakeDataplane) -> AsyncIterator[Scene]:
-    listening = socket.create_server(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
-    server = ApiServer(store)
-    await server.start([listening])
-    options = AgentOptions(NodeOptions("n1", cluster_cidrs=("10.244.0.0/16",)), FAST, healthz=None)
-    async with Client(Access(f"http://127.0.0.1:{port}")) as client:
-        agent = Agent(options, client, dataplane)
-        task = asyncio.create_task(agent.run())
-        try:
-            yield Scene(store, server, dataplane, agent)
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-            await server.stop()
-
-
-NODE, SERVICE, SLICE = registry.NODES, registry.SERVICES, registry.ENDPOINT_SLICES
+from whole_agent import FAST, NODE, SERVICE, SLICE, WEB, Scene, endpoints, node, service, with_agent
 
 
 def test_the_first_sync_holds_everything_at_once() -> None:
@@ -248,3 +160,101 @@ def test_health_is_served_as_kube_proxy_serves_it(path: str) -> None:
         assert ("nodeEligible" in body) == (path == "/healthz")
 
     asyncio.run(main())
+
+
+def free_node_port() -> int:
+    for port in range(32767, 30000, -1):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port of the NodePort range is free")
+
+
+def test_a_load_balancer_is_told_how_many_endpoints_are_here() -> None:
+    port = free_node_port()
+    balanced = service()
+    balanced["spec"] |= {
+        "type": "LoadBalancer",
+        "externalTrafficPolicy": "Local",
+        "healthCheckNodePort": port,
+    }
+
+    async def act(scene: Scene) -> None:
+        async with aiohttp.ClientSession() as session:
+
+            async def until_told(code: int, count: int) -> None:
+                async with asyncio.timeout(20):
+                    while True:
+                        with contextlib.suppress(aiohttp.ClientConnectionError):
+                            async with session.get(f"http://127.0.0.1:{port}/") as answer:
+                                if (answer.status, (await answer.json())["localEndpoints"]) == (code, count):
+                                    return
+                        await asyncio.sleep(0.002)
+
+            await until_told(200, 2)
+            scene.store.update(SLICE, endpoints())
+            await until_told(503, 0)
+
+    with_agent(act, (NODE, node()), (SERVICE, balanced), (SLICE, endpoints("10.244.1.5", "10.244.1.6")))
+
+
+def test_metrics_tell_what_the_agent_knows_and_did() -> None:
+    local = service()
+    local["spec"]["internalTrafficPolicy"] = "Local"
+    elsewhere = endpoints("10.244.2.5")
+    elsewhere["endpoints"][0]["nodeName"] = "n2"
+
+    async def act(scene: Scene) -> None:
+        await scene.until(lambda: bool(scene.dataplane.tables))
+        changed = endpoints("10.244.2.6")
+        changed["endpoints"][0]["nodeName"] = "n2"
+        changed["metadata"]["annotations"] = {ANNOTATION: datetime.now(UTC).isoformat()}
+        scene.store.update(SLICE, changed)
+        read = scene.agent.metrics.registry.get_sample_value
+        latencies = "kubeproxy_network_programming_duration_seconds_count"
+        await scene.until(lambda: read(latencies, {"ip_family": "IPv4"}) == 1)
+        assert read("kubeproxy_sync_proxy_rules_service_changes_total") == 1
+        assert read("kubeproxy_sync_proxy_rules_endpoint_changes_total") == 2
+        assert read("kubeproxy_sync_proxy_rules_endpoint_changes_pending") == 0
+        shortage = {"ip_family": "IPv4", "traffic_policy": "internal"}
+        assert read("kubeproxy_sync_proxy_rules_no_local_endpoints_total", shortage) == 1
+        synced = read("kubeproxy_sync_proxy_rules_last_timestamp_seconds", {"ip_family": "IPv6"})
+        assert synced == pytest.approx(time.time(), abs=60)
+        for resource in ("services", "endpointslices", "nodes", "servicecidrs"):
+            assert read("svcplane_reflector_lists_total", {"resource": resource}) == 1
+            assert read("svcplane_reflector_connected", {"resource": resource}) == 1
+        server = scene.agent._reflectors[0]._client.access.server
+        answered = {"code": "200", "method": "GET", "host": server}
+        assert (read("rest_client_requests_total", answered) or 0) >= 8
+
+    with_agent(act, (NODE, node()), (SERVICE, local), (SLICE, elsewhere))
+
+
+def test_a_service_that_goes_takes_its_shortage_along() -> None:
+    local = service()
+    local["spec"]["internalTrafficPolicy"] = "Local"
+    elsewhere = endpoints("10.244.2.5")
+    elsewhere["endpoints"][0]["nodeName"] = "n2"
+
+    async def act(scene: Scene) -> None:
+        def shortages() -> float | None:
+            name = "kubeproxy_sync_proxy_rules_no_local_endpoints_total"
+            labels = {"ip_family": "IPv4", "traffic_policy": "internal"}
+            return scene.agent.metrics.registry.get_sample_value(name, labels)
+
+        await scene.until(lambda: shortages() == 1)
+        scene.store.delete(SERVICE, "default", "web")
+        await scene.until(lambda: shortages() == 0)
+
+    with_agent(act, (NODE, node()), (SERVICE, local), (SLICE, elsewhere))
+
+
+def test_a_failed_sync_is_counted() -> None:
+    dataplane = FakeDataplane()
+    dataplane.failures = 2
+
+    async def act(scene: Scene) -> None:
+        await scene.until(lambda: bool(scene.dataplane.tables))
+        name = "kubeproxy_sync_proxy_rules_nftables_sync_failures_total"
+        assert scene.agent.metrics.registry.get_sample_value(name, {"ip_family": "IPv4"}) == 2
+
+    with_agent(act, (NODE, node()), (SERVICE, service()), dataplane=dataplane)

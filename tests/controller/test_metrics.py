@@ -1,0 +1,77 @@
+"""Metrics: kube-proxy's names with what they say, on whole agents."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client import CollectorRegistry
+
+from controller.metrics import Metrics
+from controller.metrics_server import metrics_application
+from dataplane.interface import Applied
+
+
+def sample(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
+    return registry.get_sample_value(name, labels)
+
+
+class TestASync:
+    def test_is_observed_for_both_families_and_by_its_kind(self) -> None:
+        metrics = Metrics()
+        metrics.synchronised(Applied(full=True, operations=7, seconds=0.1), 0.2, (), now=0.0)
+        metrics.synchronised(Applied(full=False, operations=1, seconds=0.1), 0.2, (), now=0.0)
+        for family in ("IPv4", "IPv6"):
+            counts = [
+                sample(metrics.registry, f"kubeproxy_{name}_duration_seconds_count", ip_family=family)
+                for name in ("sync_proxy_rules", "sync_full_proxy_rules", "sync_partial_proxy_rules")
+            ]
+            assert counts == [2, 1, 1]
+        assert sample(metrics.registry, "svcplane_operations_total") == 8
+
+    def test_tells_how_long_ago_its_changes_began(self) -> None:
+        metrics = Metrics()
+        metrics.synchronised(Applied(False, 1, 0.1), 0.1, [98.0, 101.0], now=100.0)
+        name = "kubeproxy_network_programming_duration_seconds"
+        assert sample(metrics.registry, f"{name}_sum", ip_family="IPv4") == 2.0  # a clock that is ahead makes none
+        assert sample(metrics.registry, f"{name}_bucket", ip_family="IPv4", le="2.0") == 2
+
+    def test_that_failed_is_counted(self) -> None:
+        metrics = Metrics()
+        metrics.failed()
+        name = "kubeproxy_sync_proxy_rules_nftables_sync_failures_total"
+        assert sample(metrics.registry, name, ip_family="IPv6") == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body"),
+    [
+        ("/healthz", "text/plain", "ok"),
+        ("/proxyMode", "text/plain", "nftables"),
+        ("/configz", "application/json", '{"kubeproxy.config.k8s.io":{"mode":"nftables"}}'),
+    ],
+)
+def test_operators_find_what_kube_proxy_shows(path: str, kind: str, body: str) -> None:
+    async def main() -> None:
+        application = metrics_application(CollectorRegistry(), "nftables", lambda: {"mode": "nftables"})
+        async with TestClient(TestServer(application)) as client, client.get(path) as answer:
+            assert (answer.status, answer.content_type, await answer.text()) == (200, kind, body)
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [("*/*", "text/plain"), ("application/openmetrics-text; version=1.0.0", "application/openmetrics-text")],
+)
+def test_metrics_come_in_the_format_that_is_asked_for(accept: str, kind: str) -> None:
+    async def main() -> None:
+        application = metrics_application(Metrics().registry, "nftables", dict)
+        async with TestClient(TestServer(application)) as client:
+            answer = await client.get("/metrics", headers={"Accept": accept})
+            assert answer.content_type == kind
+            assert "svcplane_build_info" in await answer.text()
+
+    asyncio.run(main())
