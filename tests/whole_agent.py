@@ -76,6 +76,7 @@ def with_agent(
     act: Callable[[Scene], Any],
     *objects: tuple[registry.Resource, dict[str, Any]],
     dataplane: FakeDataplane | None = None,
+    node_port_addresses: tuple[str, ...] = ("primary",),
 ) -> None:
     """Start an agent in a cluster of these objects, let `act` do its part, and stop everything."""
 
@@ -85,19 +86,20 @@ def with_agent(
             store.create(resource, obj)
             if "status" in obj:
                 store.update(resource, obj, subresource="status")
-        async with _scene(store, dataplane or FakeDataplane()) as scene:
+        async with _scene(store, dataplane or FakeDataplane(), node_port_addresses) as scene:
             await act(scene)
 
     asyncio.run(main())
 
 
 @contextlib.asynccontextmanager
-async def _scene(store: Store, dataplane: FakeDataplane) -> AsyncIterator[Scene]:
+async def _scene(store: Store, dataplane: FakeDataplane, node_port_addresses: tuple[str, ...]) -> AsyncIterator[Scene]:
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     server = ApiServer(store)
     await server.start([listening])
-    options = AgentOptions(NodeOptions("n1", cluster_cidrs=("10.244.0.0/16",)), FAST, healthz=None)
+    node = NodeOptions("n1", cluster_cidrs=("10.244.0.0/16",), node_port_addresses=node_port_addresses)
+    options = AgentOptions(node, FAST, healthz=None)
     async with Client(Access(f"http://127.0.0.1:{port}")) as client:
         agent = Agent(options, client, dataplane)
         task = asyncio.create_task(agent.run())

@@ -194,7 +194,8 @@ def test_a_load_balancer_is_told_how_many_endpoints_are_here() -> None:
             scene.store.update(SLICE, endpoints())
             await until_told(503, 0)
 
-    with_agent(act, (NODE, node()), (SERVICE, balanced), (SLICE, endpoints("10.244.1.5", "10.244.1.6")))
+    objects = (NODE, node()), (SERVICE, balanced), (SLICE, endpoints("10.244.1.5", "10.244.1.6"))
+    with_agent(act, *objects, node_port_addresses=("0.0.0.0/0",))
 
 
 def test_metrics_tell_what_the_agent_knows_and_did() -> None:
