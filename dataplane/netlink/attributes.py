@@ -16,9 +16,6 @@ _HEADER = struct.Struct("=HH")
 _BE32 = struct.Struct("=HH4s")
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 
-#: The longest value that the 16-bit length, which counts its own header, can hold.
-MAXIMUM_VALUE = 0xFFFF - _HEADER.size
-
 
 def attribute(kind: int, value: bytes) -> bytes:
     """One attribute with the value as it is."""

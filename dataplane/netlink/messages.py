@@ -14,17 +14,14 @@ DONE = 3
 REQUEST = 0x1
 ACK = 0x4
 DUMP_INTERRUPTED = 0x10
-DUMP_FILTERED = 0x20
 DUMP = 0x300
 CREATE = 0x400
-EXCLUSIVE = 0x200
 APPEND = 0x800
 CAPPED = 0x100  #: in an error: the refused message is not repeated behind its header
 EXTENDED_ACK = 0x200  #: in an error: attributes with details follow
 
 _HEADER = struct.Struct("=IHHII")
 _NETFILTER = struct.Struct(">BBH")
-_BODY_OFFSET = _HEADER.size + _NETFILTER.size
 
 
 class Message(NamedTuple):

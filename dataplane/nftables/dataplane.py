@@ -70,6 +70,7 @@ class NftablesDataplane:
         started = time.monotonic()
         full, operations = False, 0
         changes = Changes.between(self._table, table)
+        self._flows.note(changes)
         if self._families is None or changes.detect_local is not None:
             full, operations = True, self._write_everything(table)
         elif changes:
@@ -78,7 +79,6 @@ class NftablesDataplane:
             except OutgrownError:
                 full, operations = True, self._write_everything(table)
         self._delete_unused()
-        self._flows.note(changes)
         # Rules are in force whether or not old flows can be forgotten now; what is left is tried again next time.
         with contextlib.suppress(OSError):
             self._flows.clean(table)
@@ -170,12 +170,12 @@ class NftablesDataplane:
 
     def _commit(self, transaction: Transaction) -> None:
         if transaction:
-            with self._watch.writing():
+            with _reading(), self._watch.writing():
                 transaction.commit(self._channel)
                 self._watch.committed()
 
     def _relocate(self, relocations: dict[Layer3, dict[str, Relocation]]) -> None:
-        """Put remembered clients where they belong now. If that fails, the next apply writes everything and tries again."""
+        """Put remembered clients where they belong now. If that fails, the next apply writes all and tries again."""
         if any(relocations.values()):
             families, self._families = self._families, None
             with _reading(), self._watch.writing():

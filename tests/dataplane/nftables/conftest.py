@@ -100,7 +100,10 @@ class Tables:
 
     def table(self, *frontends: Frontend, **more: Any) -> ForwardingTable:
         network = "10.244.0.0/16" if self.family is Family.IPV4 else "fd00:10:244::/48"
-        given = {"detect_local": DetectLocal((network,)), "node_addresses": frozenset({self.any})} | more
+        given: dict[str, Any] = {
+            "detect_local": DetectLocal((network,)),
+            "node_addresses": frozenset({self.any}),
+        } | more
         return ForwardingTable({f.key: f for f in frontends}, **given)
 
     def everything(self, timeout: int = 10800) -> ForwardingTable:

@@ -1,0 +1,89 @@
+"""UDP flows follow the table: an apply forgets those that lead where nobody serves any more."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dataplane.conntrack import FlowCleaner, flows
+from dataplane.netlink.channel import Channel
+from dataplane.nftables import NftablesDataplane
+from dataplane.table import Forward, ForwardingTable, Protocol
+
+pytestmark = pytest.mark.kernel
+
+
+def dns(tables: Any, *pods: int) -> ForwardingTable:
+    pool = tables.pool(*pods, port=5353)
+    serving = frozenset(backend.endpoint for backend in pool.backends)
+    frontend = tables.frontend(tables.vip(1), 53, Forward(pool, False), protocol=Protocol.UDP, serving=serving)
+    return tables.table(frontend)
+
+
+def answering(tables: Any) -> set[str]:
+    with Channel() as channel:
+        return {flow.answers.address for flow in flows(channel, tables.family)}
+
+
+def ask(tables: Any, network: Any) -> None:
+    with socket.socket(network.type, socket.SOCK_DGRAM) as client:
+        client.bind((tables.pod(9), 0))
+        client.sendto(b"?", (tables.vip(1), 53))
+
+
+def test_an_apply_forgets_flows_to_a_pod_that_left(
+    tables: Any, host: Callable[[], Any], in_new_namespace: Callable[..., Any]
+) -> None:
+    def work() -> None:
+        network, dataplane = host(), NftablesDataplane()
+        network.serve(1, port=5353, kind=socket.SOCK_DGRAM)
+        dataplane.apply(dns(tables, 1))
+        ask(tables, network)
+        assert answering(tables) == {tables.pod(1)}
+        dataplane.apply(dns(tables, 1, 2))
+        assert answering(tables) == {tables.pod(1)}
+        dataplane.apply(dns(tables, 2))
+        assert answering(tables) == set()
+        assert not dataplane.pending
+        network.close()
+
+    in_new_namespace(work)
+
+
+def test_valid_flows_survive_a_restart(
+    tables: Any, host: Callable[[], Any], in_new_namespace: Callable[..., Any]
+) -> None:
+    def work() -> None:
+        network = host()
+        network.serve(1, port=5353, kind=socket.SOCK_DGRAM)
+        NftablesDataplane().apply(dns(tables, 1))
+        ask(tables, network)
+        NftablesDataplane().apply(dns(tables, 1, 2))
+        assert answering(tables) == {tables.pod(1)}
+        NftablesDataplane().apply(dns(tables, 2))
+        assert answering(tables) == set()
+        network.close()
+
+    in_new_namespace(work)
+
+
+def test_flows_that_cannot_be_forgotten_now_do_not_fail_the_apply_and_are_tried_again_by_the_next(
+    ipv4: Any, in_new_namespace: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError("no")
+
+    def work() -> None:
+        dataplane = NftablesDataplane()
+        with monkeypatch.context() as broken:
+            broken.setattr(FlowCleaner, "clean", refuse)
+            table = dns(ipv4, 1)
+            assert dataplane.apply(table).operations
+        assert dataplane.pending == table.frontends.keys()
+        assert dataplane.apply(table).operations == 0
+        assert not dataplane.pending
+
+    in_new_namespace(work)
