@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from lab.api.errors import ApiError, Object, bad_request
+from lab.api.errors import ApiError, Object, bad_request, invalid_object, required
 from lab.api.registry import Resource
 from lab.api.schema import Decoder, WrongType
 
 
 def decoded(resource: Resource, obj: object, *, unknown: list[str] | None = None) -> Object:
-    """A copy of the object with known fields only. ApiError 400 if it is not of this kind.
+    """A copy of the object with known fields only. ApiError: 400 (not of this kind), 422 (a required field is missing).
 
     Unknown fields are put into `unknown`; without it, they are refused.
     """
@@ -33,6 +33,8 @@ def decoded(resource: Resource, obj: object, *, unknown: list[str] | None = None
     elif decoder.unknown:
         raise strict_decoding_error(resource, [f"unknown field {_quoted(path)}" for path in decoder.unknown])
     metadata = parts.pop("metadata", {})
+    if decoder.missing:
+        raise invalid_object(resource, metadata.get("name", ""), [required(path) for path in decoder.missing])
     return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata} | {
         k: v for k, v in parts.items() if k not in ("apiVersion", "kind")
     }

@@ -101,10 +101,12 @@ class WrongType(Exception):  # noqa: N818 (the message is for the caller to comp
 class Decoder:
     """Takes what a client sent apart and puts it together again: known fields only, nulls and empty lists left out.
 
-    What it returns shares nothing with its input. Unknown fields are collected as paths in `unknown`.
+    What it returns shares nothing with its input. Fields that are unknown, and required ones that are not there, are
+    collected as paths.
     """
 
     unknown: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
     def decode(self, kind: Type, value: Any, path: str = "", struct: str = "") -> Any:
         """The value as this type. WrongType if it can't be."""
@@ -139,6 +141,9 @@ class Decoder:
                 empty = isinstance(expected, Map) or (isinstance(expected, Array) and not expected.kept)
                 if decoded or not empty:
                     result[name] = decoded
+        if not kind.required <= result.keys():
+            absent = sorted(kind.required - result.keys())
+            self.missing += [f"{path}.{name}" if path else name for name in absent]
         return result
 
 
@@ -171,8 +176,8 @@ def _wrong(value: Any, path: str, struct: str, expected: str, given: str = "") -
 
 
 def _json_name(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool"
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "bool"
     if isinstance(value, str):
         return "string"
     if isinstance(value, list):

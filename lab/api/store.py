@@ -74,7 +74,7 @@ class Store:
         *,
         service_networks: Sequence[str] = SERVICE_NETWORKS,
         node_ports: range = NODE_PORTS,
-        history: int = 20_000,
+        history: int = 10_000,
         seed: int | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:

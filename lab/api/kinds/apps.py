@@ -64,7 +64,6 @@ REPLICA_SET_SPEC = record(
 
 REPLICA_SET_STATUS = record(
     _APPS + "ReplicaSetStatus",
-    required="replicas",
     replicas=INT32,
     fullyLabeledReplicas=INT32,
     readyReplicas=INT32,
@@ -89,5 +88,5 @@ REPLICA_SET = kind(_APPS + "ReplicaSet", spec=REPLICA_SET_SPEC, status=REPLICA_S
 SCALE = kind(
     _SCALE + "Scale",
     spec=record(_SCALE + "ScaleSpec", replicas=INT32),
-    status=record(_SCALE + "ScaleStatus", required="replicas", replicas=INT32, selector=STRING),
+    status=record(_SCALE + "ScaleStatus", replicas=INT32, selector=STRING),
 )

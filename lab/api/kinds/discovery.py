@@ -29,7 +29,7 @@ ENDPOINT_PORT = record(_DISCOVERY + "EndpointPort", name=STRING, protocol=STRING
 
 ENDPOINT_SLICE = kind(
     _DISCOVERY + "EndpointSlice",
-    required="addressType endpoints",
+    required="addressType",
     addressType=STRING,
     endpoints=Array(ENDPOINT, kept=True),
     ports=Array(ENDPOINT_PORT),

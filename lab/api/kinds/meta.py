@@ -52,6 +52,7 @@ LABEL_SELECTOR = record(
 
 CONDITION = record(
     _META + "Condition",
+    required="type status",
     type=STRING,
     status=STRING,
     observedGeneration=INT64,

@@ -200,7 +200,7 @@ CONTAINER_STATE = record(
 
 CONTAINER_STATUS = record(
     _CORE + "ContainerStatus",
-    required="name ready restartCount image imageID",
+    required="name",
     name=STRING,
     state=CONTAINER_STATE,
     lastState=CONTAINER_STATE,
