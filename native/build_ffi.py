@@ -25,6 +25,8 @@ UNITS = (
     "affinity",
     "pick",
     "nat",
+    "icmp",
+    "fragment",
     "decision",
     "engine",
 )

@@ -3,6 +3,8 @@
 #include "decision.h"
 
 #include "engine.h"
+#include "fragment.h"
+#include "icmp.h"
 #include "nat.h"
 #include "pick.h"
 
@@ -47,13 +49,93 @@ static void decide_unserved(const struct service_table *table, const struct tupl
 	}
 }
 
+/* A packet of no flow that is none of our business. */
+static void pass_unknown(struct decision *decision)
+{
+	decision->outcome = DECISION_PASS;
+	decision->rule = DECISION_FLOW;
+}
+
+/* An error about another packet: it is ours if that one was. */
+static void decide_error(struct engine *engine, struct packet *packet, struct decision *decision)
+{
+	struct packet quoted;
+	struct tuple answer;
+	struct flow *flow;
+	unsigned int direction;
+
+	if (!icmp_parse_error(packet, &quoted)) {
+		pass_unknown(decision);
+		return;
+	}
+	answer = tuple_reversed(&quoted.tuple);
+	flow = flow_find(&engine->flows, &answer, tuple_hash(&engine->key, &answer), engine->now, &direction);
+	if (!flow) {
+		pass_unknown(decision);
+		return;
+	}
+	if (!icmp_checksum_is_right(packet)) {
+		drop(decision, DECISION_FLOW, DECISION_BAD_CHECKSUM);
+		return;
+	}
+	decision->rule = DECISION_FLOW;
+	if (direction == TRACKING_REPLY)
+		decision->marks |= DECISION_REPLY;
+	icmp_translate(packet, &quoted, flow, direction);
+}
+
 /* A packet of a protocol without ports, so of no Service. */
-static void decide_portless(const struct engine *engine, const struct packet *packet, struct decision *decision)
+static void decide_portless(struct engine *engine, struct packet *packet, struct decision *decision)
 {
 	const struct service_table *table = engine_table(engine);
 	const struct tuple *tuple = &packet->tuple;
 
-	decide_unserved(table, tuple, service_roles(table, &tuple->destination, tuple->family), decision);
+	if (icmp_is_error(packet))
+		decide_error(engine, packet, decision);
+	else
+		decide_unserved(table, tuple, service_roles(table, &tuple->destination, tuple->family), decision);
+}
+
+/* A piece of a packet, and not the first. */
+static void decide_fragment(struct engine *engine, struct packet *packet, struct decision *decision)
+{
+	const struct tuple *tuple = &packet->tuple;
+	const struct fragment *first = fragment_find(&engine->fragments, packet, engine->now);
+
+	if (!first) {
+		uint8_t roles = service_roles(engine_table(engine), &tuple->destination, tuple->family);
+
+		if (roles & SERVICE_CLUSTER_IP)
+			drop(decision, DECISION_FLOW, DECISION_FRAGMENT);
+		else
+			pass_unknown(decision);
+		return;
+	}
+	if (first->drop) {
+		drop(decision, DECISION_FLOW, DECISION_FRAGMENT);
+		return;
+	}
+	decision->rule = DECISION_FLOW;
+	if (first->direction == TRACKING_REPLY)
+		decision->marks |= DECISION_REPLY;
+	nat_rewrite_addresses(packet, &first->new_source, &first->new_destination);
+	engine->flows.tallies[first->tally].packets[first->direction]++;
+	engine->flows.tallies[first->tally].bytes[first->direction] += packet->network_length;
+}
+
+/* Makes the pieces that follow go the way of the first. @flow is NULL if that was dropped or rejected. */
+static void remember_first_piece(struct engine *engine, const struct packet *packet, const struct flow *flow,
+				 unsigned int direction)
+{
+	struct fragment *first = fragment_add(&engine->fragments, packet, engine->now);
+
+	first->drop = !flow;
+	if (!flow)
+		return;
+	first->direction = (uint8_t)direction;
+	first->tally = flow->tally;
+	first->new_source = flow->tuples[!direction].destination;
+	first->new_destination = flow->tuples[!direction].source;
 }
 
 /* The backend for a new connection, by affinity or by chance. */
@@ -77,8 +159,22 @@ static const struct service_backend *choose_backend(struct engine *engine, const
 	return backend;
 }
 
+/* How a backend is to see the client: bits FLOW_MASQUERADE and FLOW_HAIRPIN. */
+static uint8_t decide_masquerade(const struct service_table *table, const struct tuple *tuple, uint16_t interface,
+				 const struct service_verdict *verdict, const struct service_backend *backend)
+{
+	uint8_t flags = verdict->masquerade ? FLOW_MASQUERADE : 0;
+
+	/* Masquerading is for what leaves a host: not for what came from elsewhere to a pod with hostNetwork. */
+	if (interface != 0 && service_roles(table, &backend->address, backend->family) & SERVICE_HOST)
+		return 0;
+	if (backend->local && address_equal(&backend->address, &tuple->source))
+		flags |= FLOW_HAIRPIN | FLOW_MASQUERADE;
+	return flags;
+}
+
 /* Sends a new connection to a backend. Returns the flow, or NULL if the packet has to be dropped. */
-static struct flow *open_flow(struct engine *engine, const struct packet *packet, uint32_t hash,
+static struct flow *open_flow(struct engine *engine, const struct packet *packet, uint32_t hash, uint16_t interface,
 			      const struct service_frontend *frontend, const struct service_verdict *verdict,
 			      struct decision *decision)
 {
@@ -94,14 +190,11 @@ static struct flow *open_flow(struct engine *engine, const struct packet *packet
 	flow.hash[TRACKING_ORIGINAL] = hash;
 	reply->source = backend->address;
 	reply->source_port = backend->port;
+	flow.flags = decide_masquerade(table, &packet->tuple, interface, verdict, backend);
 	if (address_equal(&frontend->address, &any))
 		flow.flags |= FLOW_NODE_PORT;
-	if (backend->local && address_equal(&backend->address, &packet->tuple.source)) {
-		flow.flags |= FLOW_HAIRPIN | FLOW_MASQUERADE;
+	if (flow.flags & FLOW_HAIRPIN)
 		decision->marks |= DECISION_HAIRPINNED;
-	}
-	if (verdict->masquerade)
-		flow.flags |= FLOW_MASQUERADE;
 	if (flow.flags & FLOW_MASQUERADE) {
 		decision->marks |= DECISION_MASQUERADED;
 		if (!family->can_masquerade) {
@@ -163,7 +256,7 @@ static struct flow *decide_new(struct engine *engine, const struct packet *packe
 		drop(decision, DECISION_FLOW, DECISION_NOT_OPENING);
 		return NULL;
 	}
-	return open_flow(engine, packet, hash, frontend, verdict, decision);
+	return open_flow(engine, packet, hash, interface, frontend, verdict, decision);
 }
 
 /* The flow that a packet belongs to, if it is known and goes on. */
@@ -180,6 +273,22 @@ static struct flow *find_flow(struct engine *engine, const struct packet *packet
 	return flow;
 }
 
+/* Translates a packet of a flow. Returns false if it had to be dropped, and the flow with it if it was new. */
+static bool carry_on(struct engine *engine, struct packet *packet, struct flow *flow, unsigned int direction,
+		     struct decision *decision)
+{
+	if (nat_rewrite(packet, flow, direction)) {
+		flow_see(&engine->flows, flow, direction, packet->signals, packet->network_length, engine->now);
+		return true;
+	}
+	drop(decision, DECISION_FLOW, packet->is_piece ? DECISION_FRAGMENT : DECISION_BAD_CHECKSUM);
+	if (decision->marks & DECISION_NEW) {
+		decision->marks &= (uint8_t)~DECISION_NEW;
+		flow_remove(&engine->flows, flow);
+	}
+	return false;
+}
+
 static void decide_transport(struct engine *engine, struct packet *packet, uint32_t hash, uint16_t interface,
 			     struct decision *decision)
 {
@@ -193,15 +302,10 @@ static void decide_transport(struct engine *engine, struct packet *packet, uint3
 	} else {
 		flow = decide_new(engine, packet, hash, interface, decision);
 	}
-	if (!flow)
-		return;
-	if (!nat_rewrite(packet, flow, direction)) {
-		drop(decision, DECISION_FLOW, DECISION_BAD_CHECKSUM);
-		if (decision->marks & DECISION_NEW)
-			flow_remove(&engine->flows, flow);
-		return;
-	}
-	flow_see(&engine->flows, flow, direction, packet->signals, packet->network_length, engine->now);
+	if (flow && !carry_on(engine, packet, flow, direction, decision))
+		flow = NULL;
+	if (packet->is_piece && decision->outcome != DECISION_PASS)
+		remember_first_piece(engine, packet, flow, direction);
 }
 
 /**
@@ -232,7 +336,7 @@ void decision_make(struct engine *engine, struct packet *packet, uint32_t hash, 
 		decision->outcome = DECISION_PASS;
 		break;
 	case PACKET_FRAGMENT:
-		drop(decision, DECISION_NO_RULE, DECISION_FRAGMENT);
+		decide_fragment(engine, packet, decision);
 		break;
 	case PACKET_TOO_DEEP:
 		drop(decision, DECISION_NO_RULE, DECISION_TOO_DEEP);

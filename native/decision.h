@@ -12,7 +12,7 @@ struct engine;
 /**
  * enum decision_outcome - What becomes of a packet (dataplane.reference.Outcome, in its order)
  * @DECISION_FORWARD:	It was translated: send it where it says now
- * @DECISION_REJECT:	It is refused, and its sender shall be told
+ * @DECISION_REJECT:	It is refused, and its sender is told if DECISION_ANSWERED is set
  * @DECISION_DROP:	It is dropped
  * @DECISION_PASS:	It is none of our business: send it where it says
  * @DECISION_OUTCOMES:	How many there are
@@ -60,7 +60,7 @@ enum decision_rule {
  * @DECISION_NOT_DROPPED:	It was not
  * @DECISION_MALFORMED:		Its headers contradict its length or one another
  * @DECISION_TOO_DEEP:		It has more extension headers than are looked at
- * @DECISION_FRAGMENT:		A piece of a packet whose flow is not known
+ * @DECISION_FRAGMENT:		A piece of a packet that was dropped, did not begin here, or cannot be translated in pieces
  * @DECISION_SOURCE_REFUSED:	The Service does not allow this source
  * @DECISION_POLICY:		There are endpoints, but none that this node may send it to
  * @DECISION_NO_SERVICE:	A cluster IP that no Service has
@@ -93,6 +93,7 @@ enum decision_reason {
 #define DECISION_REMEMBERED 0x04 /* affinity chose the backend */
 #define DECISION_HAIRPINNED 0x08 /* the backend is the client itself */
 #define DECISION_MASQUERADED 0x10 /* the backend sees this node's address */
+#define DECISION_ANSWERED   0x20 /* what is there now is an answer, to be sent back where the packet came from */
 
 /* Where nothing was found. */
 #define DECISION_NOTHING UINT32_MAX

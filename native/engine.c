@@ -2,6 +2,8 @@
 /* engine.c - batches of packets through one table of Services, with no I/O */
 #include "engine.h"
 
+#include "icmp.h"
+
 /**
  * DOC: Theory of operation
  *
@@ -27,6 +29,7 @@ static struct engine *engine_carve(struct engine *engine, struct arena *arena, c
 		engine = taken;
 	flow_carve(&engine->flows, arena, config->flows, config->limits.tallies);
 	affinity_carve(&engine->affinities, arena, config->affinities);
+	fragment_carve(&engine->fragments, arena);
 	for (unsigned int i = 0; i < 2; i++)
 		service_carve(&engine->tables[i], arena, &config->limits);
 	return engine;
@@ -56,6 +59,7 @@ struct engine *engine_create(const struct engine_config *config)
 	engine->random.key = config->seed;
 	engine->flows.timeouts = config->timeouts;
 	engine->affinities.key = config->key;
+	engine->fragments.key = config->key;
 	return engine;
 }
 
@@ -148,17 +152,39 @@ void engine_settle(struct engine *engine)
 	}
 }
 
+/* Where a packet of the batch begins; a packet that is not in the memory is one of no bytes. */
+static uint8_t *locate(uint8_t *memory, size_t size, struct engine_packet *packet)
+{
+	if (packet->offset > size || packet->length > size - packet->offset)
+		packet->offset = packet->length = packet->room = 0;
+	if (packet->room < packet->length || packet->room > size - packet->offset)
+		packet->room = packet->length;
+	return memory + packet->offset;
+}
+
+/* Tells the sender of a rejected packet. */
+static void answer(struct engine *engine, const struct packet *packet, uint8_t *data, struct engine_packet *described)
+{
+	const struct service_family *family = &engine_table(engine)->families[packet->tuple.family == TUPLE_IPV6];
+	const struct address *source = family->can_masquerade ? &family->egress : &packet->tuple.destination;
+	size_t length = icmp_refuse(packet, data, described->room, source);
+
+	if (length == 0)
+		return;
+	described->length = (uint32_t)length;
+	described->decision.marks |= DECISION_ANSWERED;
+	engine->counters.answers++;
+}
+
 static void run_batch(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets,
 		      size_t count, enum packet_link link)
 {
 	for (size_t i = 0; i < count; i++) {
 		struct packet *packet = &engine->packets[i];
-		size_t offset = packets[i].offset, length = packets[i].length;
+		uint8_t *data = locate(memory, size, &packets[i]);
 
-		/* A packet that is not in the memory is one of no bytes. */
-		if (offset > size || length > size - offset)
-			length = offset = 0;
-		packet_parse(packet, memory + offset, length, link);
+		engine->counters.bytes += packets[i].length;
+		packet_parse(packet, data, packets[i].length, link);
 		if (packet->kind != PACKET_TRANSPORT)
 			continue;
 		engine->hashes[i] = tuple_hash(&engine->key, &packet->tuple);
@@ -172,9 +198,10 @@ static void run_batch(struct engine *engine, uint8_t *memory, size_t size, struc
 		struct decision *decision = &packets[i].decision;
 
 		decision_make(engine, &engine->packets[i], engine->hashes[i], packets[i].interface, decision);
-		engine->counters.bytes += packets[i].length;
 		engine->counters.outcomes[decision->outcome]++;
 		engine->counters.reasons[decision->reason]++;
+		if (decision->outcome == DECISION_REJECT)
+			answer(engine, &engine->packets[i], memory + packets[i].offset, &packets[i]);
 	}
 	engine->counters.packets += count;
 }

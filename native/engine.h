@@ -9,6 +9,7 @@
 #include "affinity.h"
 #include "decision.h"
 #include "flow.h"
+#include "fragment.h"
 #include "packet.h"
 #include "random.h"
 #include "service.h"
@@ -37,7 +38,8 @@ struct engine_config {
 /**
  * struct engine_packet - One packet of a batch
  * @offset:	Where it begins in the memory of the batch
- * @length:	Bytes
+ * @length:	Bytes; changes if an answer is written in the packet's place
+ * @room:	Bytes that may be written from @offset on; @length if it is less
  * @interface:	Where it came in: below SERVICE_INTERFACES; 0 if this host itself sends it
  * @zero:	Always 0
  * @decision:	Is filled in
@@ -45,6 +47,7 @@ struct engine_config {
 struct engine_packet {
 	uint32_t offset;
 	uint32_t length;
+	uint32_t room;
 	uint16_t interface;
 	uint16_t zero;
 	struct decision decision;
@@ -56,12 +59,14 @@ struct engine_packet {
  * @bytes:	Their bytes
  * @outcomes:	By enum decision_outcome
  * @reasons:	By enum decision_reason; all but the first add up to the drops
+ * @answers:	Rejected packets whose sender was told
  */
 struct engine_counters {
 	uint64_t packets;
 	uint64_t bytes;
 	uint64_t outcomes[DECISION_OUTCOMES];
 	uint64_t reasons[DECISION_REASONS];
+	uint64_t answers;
 };
 
 /**
@@ -71,6 +76,7 @@ struct engine_counters {
  * @random:	Where chance comes from
  * @flows:	The flows that are known
  * @affinities:	The clients that are remembered
+ * @fragments:	The packets of which pieces may still come
  * @tables:	The table in force, and room to load another
  * @current:	Which of them is in force
  * @loaded:	Whether the other was loaded, and waits for engine_swap()
@@ -85,6 +91,7 @@ struct engine {
 	struct random random;
 	struct flow_table flows;
 	struct affinity_table affinities;
+	struct fragment_table fragments;
 	struct service_table tables[2];
 	unsigned int current;
 	bool loaded;

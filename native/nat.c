@@ -85,6 +85,31 @@ static void update_checksum_udp(uint8_t *at, uint16_t delta)
 	memcpy(at, &checksum, sizeof(checksum));
 }
 
+/* What a flow's translation does to checksums in one direction: the way back takes away what the way there adds. */
+static uint16_t delta_for(uint16_t delta, unsigned int direction)
+{
+	return direction == TRACKING_REPLY ? (uint16_t)~delta : delta;
+}
+
+static void write_ports(uint8_t *transport, uint16_t source, uint16_t destination)
+{
+	memcpy(transport, &source, sizeof(source));
+	memcpy(transport + sizeof(source), &destination, sizeof(destination));
+}
+
+static void write_addresses(const struct packet *packet, const struct address *source,
+			    const struct address *destination, uint16_t delta)
+{
+	if (packet->tuple.family == TUPLE_IPV4) {
+		update_checksum(packet->network + IPV4_CHECKSUM, delta);
+		memcpy(packet->network + IPV4_SOURCE, source->bytes, 4);
+		memcpy(packet->network + IPV4_DESTINATION, destination->bytes, 4);
+	} else {
+		memcpy(packet->network + IPV6_SOURCE, source->bytes, 16);
+		memcpy(packet->network + IPV6_DESTINATION, destination->bytes, 16);
+	}
+}
+
 static uint32_t sctp_checksum(const struct packet *packet)
 {
 	static const uint8_t zero[sizeof(uint32_t)] = {0};
@@ -99,7 +124,7 @@ static uint32_t sctp_checksum(const struct packet *packet)
 }
 
 /* SCTP covers no addresses; its ports it covers by a CRC, which has to be made anew over everything. */
-static bool rewrite_sctp(struct packet *packet, const struct tuple *after)
+static bool rewrite_sctp(const struct packet *packet, const struct tuple *after)
 {
 	uint32_t crc;
 
@@ -108,10 +133,9 @@ static bool rewrite_sctp(struct packet *packet, const struct tuple *after)
 		return true;
 	memcpy(&crc, packet->transport + SCTP_CHECKSUM, sizeof(crc));
 	/* Made anew it would be right, whatever happened to the packet on its way here. */
-	if (crc != sctp_checksum(packet))
+	if (packet->is_piece || crc != sctp_checksum(packet))
 		return false;
-	memcpy(packet->transport, &after->source_port, sizeof(uint16_t));
-	memcpy(packet->transport + sizeof(uint16_t), &after->destination_port, sizeof(uint16_t));
+	write_ports(packet->transport, after->source_port, after->destination_port);
 	crc = sctp_checksum(packet);
 	memcpy(packet->transport + SCTP_CHECKSUM, &crc, sizeof(crc));
 	return true;
@@ -125,36 +149,63 @@ static bool rewrite_sctp(struct packet *packet, const struct tuple *after)
  *
  * Nothing but addresses, ports and checksums is written.
  *
- * Return: false if the packet must be dropped, because it is SCTP and was damaged on its way
+ * Return: false if the packet must be dropped, because it is SCTP and was damaged on its way or came in pieces
  */
 bool nat_rewrite(struct packet *packet, const struct flow *flow, unsigned int direction)
 {
-	const struct tuple *answer = &flow->tuples[!direction];
-	const struct tuple after = tuple_reversed(answer);
-	/* What the way there adds, the way back takes away. */
-	uint16_t flip = direction == TRACKING_REPLY ? 0xffff : 0;
-	uint16_t address_delta = flow->address_delta ^ flip;
-	uint16_t transport_delta = flow->transport_delta ^ flip;
+	const struct tuple after = tuple_reversed(&flow->tuples[!direction]);
+	uint16_t transport_delta = delta_for(flow->transport_delta, direction);
 
 	if (after.protocol == TUPLE_SCTP) {
 		if (!rewrite_sctp(packet, &after))
 			return false;
 	} else {
-		memcpy(packet->transport, &after.source_port, sizeof(uint16_t));
-		memcpy(packet->transport + sizeof(uint16_t), &after.destination_port, sizeof(uint16_t));
+		write_ports(packet->transport, after.source_port, after.destination_port);
 	}
 	if (after.protocol == TUPLE_TCP)
 		update_checksum(packet->transport + TCP_CHECKSUM, transport_delta);
 	else if (after.protocol == TUPLE_UDP)
 		update_checksum_udp(packet->transport + UDP_CHECKSUM, transport_delta);
-
-	if (after.family == TUPLE_IPV4) {
-		update_checksum(packet->network + IPV4_CHECKSUM, address_delta);
-		memcpy(packet->network + IPV4_SOURCE, after.source.bytes, 4);
-		memcpy(packet->network + IPV4_DESTINATION, after.destination.bytes, 4);
-	} else {
-		memcpy(packet->network + IPV6_SOURCE, after.source.bytes, 16);
-		memcpy(packet->network + IPV6_DESTINATION, after.destination.bytes, 16);
-	}
+	write_addresses(packet, &after.source, &after.destination, delta_for(flow->address_delta, direction));
 	return true;
+}
+
+/**
+ * nat_rewrite_quoted() - Translate back the packet that an ICMP error quotes
+ * @quoted:	The packet, or as much of it as is there
+ * @flow:	Its flow
+ * @direction:	Which way the error goes
+ *
+ * What was translated in the other direction becomes again what it was, so the same words change as in a packet that
+ * goes with the error, and the same deltas hold. A checksum that is not quoted is not missed; that of SCTP would
+ * need the whole packet, and is left.
+ */
+void nat_rewrite_quoted(struct packet *quoted, const struct flow *flow, unsigned int direction)
+{
+	const struct tuple *after = &flow->tuples[!direction];
+	uint16_t transport_delta = delta_for(flow->transport_delta, direction);
+
+	write_ports(quoted->transport, after->source_port, after->destination_port);
+	if (after->protocol == TUPLE_TCP && quoted->transport_length >= TCP_CHECKSUM + sizeof(uint16_t))
+		update_checksum(quoted->transport + TCP_CHECKSUM, transport_delta);
+	else if (after->protocol == TUPLE_UDP)
+		update_checksum_udp(quoted->transport + UDP_CHECKSUM, transport_delta);
+	write_addresses(quoted, &after->source, &after->destination, delta_for(flow->address_delta, direction));
+}
+
+/**
+ * nat_rewrite_addresses() - Give a packet other addresses
+ * @packet:	The packet
+ * @source:	Its new source
+ * @destination:	Its new destination
+ *
+ * For what has no ports: ICMP errors (whose checksum is the caller's business) and later pieces of a packet.
+ */
+void nat_rewrite_addresses(struct packet *packet, const struct address *source, const struct address *destination)
+{
+	const struct tuple *before = &packet->tuple;
+
+	write_addresses(packet, source, destination,
+			checksum_delta_join(checksum_delta128(before->source.bytes, source->bytes),
+					    checksum_delta128(before->destination.bytes, destination->bytes)));
 }

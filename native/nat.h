@@ -20,5 +20,7 @@ bool nat_choose_port(struct flow_table *flows, struct flow *flow, const struct h
 		     uint64_t now);
 void nat_prepare(struct flow *flow);
 bool nat_rewrite(struct packet *packet, const struct flow *flow, unsigned int direction);
+void nat_rewrite_quoted(struct packet *quoted, const struct flow *flow, unsigned int direction);
+void nat_rewrite_addresses(struct packet *packet, const struct address *source, const struct address *destination);
 
 #endif

@@ -12,6 +12,10 @@
  * held against what is really there, and every loop has a named bound, so a packet costs at most
  * PACKET_VLAN_TAGS + PACKET_EXTENSION_HEADERS steps whatever is in it.
  *
+ * The packet that an ICMP error quotes is read by the same functions, but most of it is missing, so there lengths
+ * are not held against anything, and the ports are all that is wanted of its transport header (RFC 792: its first
+ * eight bytes are there).
+ *
  * Checksums are not verified here: translating keeps a wrong checksum wrong, and the receiver will see it.
  */
 
@@ -27,6 +31,8 @@
 #define IPV4_TOTAL_LENGTH    2
 #define IPV4_FRAGMENT	     6
 #define IPV4_FRAGMENT_MASK   0x3fff /* more fragments, and the offset (RFC 791, 3.1) */
+#define IPV4_OFFSET_MASK     0x1fff
+#define IPV4_IDENTIFICATION  4
 #define IPV4_PROTOCOL	     9
 #define IPV4_SOURCE	     12
 #define IPV4_DESTINATION     16
@@ -45,6 +51,8 @@
 #define IPV6_FRAGMENT_HEADER 8
 #define IPV6_FRAGMENT_OFFSET 2
 #define IPV6_FRAGMENT_MASK   0xfff9 /* the offset, and more fragments */
+#define IPV6_OFFSET_MASK     0xfff8
+#define IPV6_IDENTIFICATION  4
 
 #define TCP_HEADER    20
 #define TCP_OFFSET    12
@@ -55,14 +63,19 @@
 #define SCTP_CHUNK    4
 #define ICMP_HEADER   8
 
+/* What of a transport header is surely quoted in an ICMP error (RFC 792). */
+#define QUOTED_TRANSPORT 8
+
 /**
  * struct cursor - What is left of a packet
  * @at:		The next byte
  * @left:	How many there are
+ * @quoted:	The packet is quoted in an ICMP error: what it says of its length is not true here
  */
 struct cursor {
 	uint8_t *at;
 	size_t left;
+	bool quoted;
 };
 
 /* Steps over a header of that many bytes. NULL if it is not all there. */
@@ -111,6 +124,8 @@ static enum packet_kind parse_ipv4(struct packet *packet, struct cursor *cursor)
 	size_t header_length = (size_t)(header[0] & 0xf) * 4;
 	size_t total = read16(header + IPV4_TOTAL_LENGTH);
 
+	if (cursor->quoted)
+		total = cursor->left + IPV4_HEADER;
 	if (header_length < IPV4_HEADER || total < header_length || total > cursor->left + IPV4_HEADER)
 		return PACKET_MALFORMED;
 	/* What the link padded is not part of the packet. */
@@ -121,40 +136,45 @@ static enum packet_kind parse_ipv4(struct packet *packet, struct cursor *cursor)
 	packet->tuple.protocol = header[IPV4_PROTOCOL];
 	memcpy(packet->tuple.source.bytes, header + IPV4_SOURCE, 4);
 	memcpy(packet->tuple.destination.bytes, header + IPV4_DESTINATION, 4);
-	return read16(header + IPV4_FRAGMENT) & IPV4_FRAGMENT_MASK ? PACKET_FRAGMENT : PACKET_TRANSPORT;
+	packet->is_piece = read16(header + IPV4_FRAGMENT) & IPV4_FRAGMENT_MASK;
+	memcpy(&packet->identification, header + IPV4_IDENTIFICATION, sizeof(uint16_t));
+	return read16(header + IPV4_FRAGMENT) & IPV4_OFFSET_MASK ? PACKET_FRAGMENT : PACKET_TRANSPORT;
+}
+
+static bool is_extension(uint8_t next)
+{
+	return next == IPV6_HOP_BY_HOP || next == IPV6_ROUTING || next == IPV6_FRAGMENT ||
+	       next == IPV6_DESTINATION_OPTIONS;
 }
 
 /* Walks the extension headers; sets the protocol of what comes after them. RFC 8200, 4. */
 static enum packet_kind parse_extensions(struct packet *packet, struct cursor *cursor, uint8_t next)
 {
-	enum packet_kind kind = PACKET_TRANSPORT;
-
-	for (int count = 0; next == IPV6_HOP_BY_HOP || next == IPV6_ROUTING || next == IPV6_FRAGMENT ||
-			    next == IPV6_DESTINATION_OPTIONS;
-	     count++) {
+	for (int count = 0; is_extension(next); count++) {
 		const uint8_t *header = cursor_take(cursor, IPV6_FRAGMENT_HEADER);
+		uint8_t this_one = next;
 
 		if (!header)
 			return PACKET_MALFORMED;
 		if (count == PACKET_EXTENSION_HEADERS)
 			return PACKET_TOO_DEEP;
-		if (next == IPV6_FRAGMENT) {
-			/* Offset 0 and nothing to follow: an "atomic fragment", complete (RFC 6946). */
-			uint16_t offset = read16(header + IPV6_FRAGMENT_OFFSET) & IPV6_FRAGMENT_MASK;
-
-			next = header[0];
-			if (!offset)
-				continue;
-			/* What follows belongs to the packet that the pieces make, not to this piece. */
-			kind = PACKET_FRAGMENT;
-			break;
-		}
-		if (!cursor_take(cursor, (size_t)header[1] * 8))
-			return PACKET_MALFORMED;
 		next = header[0];
+		if (this_one != IPV6_FRAGMENT) {
+			if (!cursor_take(cursor, (size_t)header[1] * 8))
+				return PACKET_MALFORMED;
+			continue;
+		}
+		/* Offset 0 and nothing to follow is an "atomic fragment", complete (RFC 6946). */
+		packet->is_piece = read16(header + IPV6_FRAGMENT_OFFSET) & IPV6_FRAGMENT_MASK;
+		memcpy(&packet->identification, header + IPV6_IDENTIFICATION, sizeof(packet->identification));
+		if (read16(header + IPV6_FRAGMENT_OFFSET) & IPV6_OFFSET_MASK) {
+			/* What follows is from the middle of the packet that the pieces make. */
+			packet->tuple.protocol = next;
+			return PACKET_FRAGMENT;
+		}
 	}
 	packet->tuple.protocol = next;
-	return kind;
+	return PACKET_TRANSPORT;
 }
 
 /* RFC 8200, 3. */
@@ -164,7 +184,7 @@ static enum packet_kind parse_ipv6(struct packet *packet, struct cursor *cursor)
 
 	if (!header || header[0] >> 4 != TUPLE_IPV6)
 		return PACKET_MALFORMED;
-	size_t payload = read16(header + IPV6_PAYLOAD_LENGTH);
+	size_t payload = cursor->quoted ? cursor->left : read16(header + IPV6_PAYLOAD_LENGTH);
 
 	if (payload > cursor->left)
 		return PACKET_MALFORMED;
@@ -197,8 +217,10 @@ static enum packet_kind parse_udp(struct packet *packet, struct cursor *cursor)
 {
 	const uint8_t *header = cursor_take(cursor, UDP_HEADER);
 
-	if (!header || read16(header + UDP_LENGTH) < UDP_HEADER ||
-	    read16(header + UDP_LENGTH) > packet->transport_length)
+	if (!header || read16(header + UDP_LENGTH) < UDP_HEADER)
+		return PACKET_MALFORMED;
+	/* In a first piece the length is that of the whole. */
+	if (!packet->is_piece && read16(header + UDP_LENGTH) > packet->transport_length)
 		return PACKET_MALFORMED;
 	packet->opens = true;
 	return PACKET_TRANSPORT;
@@ -236,6 +258,12 @@ static enum packet_kind parse_sctp(struct packet *packet, struct cursor *cursor)
 	return PACKET_TRANSPORT;
 }
 
+/* Any protocol with ports, of which only the beginning is there. */
+static enum packet_kind parse_quoted(struct cursor *cursor)
+{
+	return cursor_take(cursor, QUOTED_TRANSPORT) ? PACKET_TRANSPORT : PACKET_MALFORMED;
+}
+
 static enum packet_kind parse_transport(struct packet *packet, struct cursor *cursor)
 {
 	enum packet_kind kind;
@@ -244,17 +272,17 @@ static enum packet_kind parse_transport(struct packet *packet, struct cursor *cu
 	packet->transport_length = (uint32_t)cursor->left;
 	switch (packet->tuple.protocol) {
 	case TUPLE_TCP:
-		kind = parse_tcp(packet, cursor);
+		kind = cursor->quoted ? parse_quoted(cursor) : parse_tcp(packet, cursor);
 		break;
 	case TUPLE_UDP:
-		kind = parse_udp(packet, cursor);
+		kind = cursor->quoted ? parse_quoted(cursor) : parse_udp(packet, cursor);
 		break;
 	case TUPLE_SCTP:
-		kind = parse_sctp(packet, cursor);
+		kind = cursor->quoted ? parse_quoted(cursor) : parse_sctp(packet, cursor);
 		break;
 	case TUPLE_ICMP:
 	case TUPLE_ICMPV6:
-		return cursor->left < ICMP_HEADER ? PACKET_MALFORMED : PACKET_PORTLESS;
+		return !cursor->quoted && cursor->left < ICMP_HEADER ? PACKET_MALFORMED : PACKET_PORTLESS;
 	default:
 		return PACKET_PORTLESS;
 	}
@@ -263,6 +291,17 @@ static enum packet_kind parse_transport(struct packet *packet, struct cursor *cu
 		memcpy(&packet->tuple.destination_port, packet->transport + sizeof(uint16_t), sizeof(uint16_t));
 	}
 	return kind;
+}
+
+static void parse_network(struct packet *packet, struct cursor *cursor, uint16_t type)
+{
+	packet->network = cursor->at;
+	if (type == ETHERNET_IPV4)
+		packet->kind = parse_ipv4(packet, cursor);
+	else if (type == ETHERNET_IPV6)
+		packet->kind = parse_ipv6(packet, cursor);
+	if (packet->kind == PACKET_TRANSPORT)
+		packet->kind = parse_transport(packet, cursor);
 }
 
 /**
@@ -284,15 +323,20 @@ void packet_parse(struct packet *packet, uint8_t *data, size_t length, enum pack
 	else /* any other version is a malformed IPv4 header */
 		type = length > 0 && data[0] >> 4 == TUPLE_IPV6 ? ETHERNET_IPV6 : ETHERNET_IPV4;
 
-	packet->network = cursor.at;
-	if (type == ETHERNET_IPV4)
-		packet->kind = parse_ipv4(packet, &cursor);
-	else if (type == ETHERNET_IPV6)
-		packet->kind = parse_ipv6(packet, &cursor);
-	if (packet->kind == PACKET_TRANSPORT)
-		packet->kind = parse_transport(packet, &cursor);
-	else if (packet->kind == PACKET_FRAGMENT) {
-		packet->transport = cursor.at;
-		packet->transport_length = (uint32_t)cursor.left;
-	}
+	parse_network(packet, &cursor, type);
+}
+
+/**
+ * packet_parse_quoted() - Find out what the packet is that an ICMP error quotes
+ * @packet:	Is filled in; its lengths are those of the part that is there
+ * @data:	Where the quoted IP header begins
+ * @length:	How many bytes are quoted
+ */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the view that is kept is written through later */
+void packet_parse_quoted(struct packet *packet, uint8_t *data, size_t length)
+{
+	struct cursor cursor = {.at = data, .left = length, .quoted = true};
+
+	*packet = (struct packet){.kind = PACKET_FOREIGN};
+	parse_network(packet, &cursor, length > 0 && data[0] >> 4 == TUPLE_IPV6 ? ETHERNET_IPV6 : ETHERNET_IPV4);
 }

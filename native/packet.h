@@ -37,9 +37,9 @@ enum packet_link {
  * @PACKET_FOREIGN:	Neither IPv4 nor IPv6
  * @PACKET_MALFORMED:	Its headers contradict its length or one another: no host would take it
  * @PACKET_TOO_DEEP:	More extension headers than PACKET_EXTENSION_HEADERS
- * @PACKET_FRAGMENT:	A piece of a packet: the addresses are known, the ports are not or not surely
- * @PACKET_PORTLESS:	Complete, of a protocol without ports (ICMP and all others)
- * @PACKET_TRANSPORT:	Complete TCP, UDP or SCTP
+ * @PACKET_FRAGMENT:	A piece of a packet, and not the first: there are no ports in it
+ * @PACKET_PORTLESS:	Of a protocol without ports (ICMP and all others), complete or the first piece
+ * @PACKET_TRANSPORT:	TCP, UDP or SCTP, complete or the first piece
  */
 enum packet_kind {
 	PACKET_FOREIGN,
@@ -60,6 +60,8 @@ enum packet_kind {
  * @kind:		What it is; the members above are set as far as that goes
  * @signals:		Bits PACKET_FIN and so on, for TCP and SCTP; 0 for UDP
  * @opens:		May begin a flow: TCP SYN, SCTP INIT, any UDP
+ * @is_piece:		It is a fragment, the first or another
+ * @identification:	What all fragments of a packet have in common, as it is on the wire
  */
 struct packet {
 	uint8_t *network;
@@ -70,8 +72,11 @@ struct packet {
 	enum packet_kind kind;
 	uint8_t signals;
 	bool opens;
+	bool is_piece;
+	uint32_t identification;
 };
 
 void packet_parse(struct packet *packet, uint8_t *data, size_t length, enum packet_link link);
+void packet_parse_quoted(struct packet *packet, uint8_t *data, size_t length);
 
 #endif

@@ -38,14 +38,18 @@ class Batch:
         self.count = 0
         self.link = link
 
-    def add(self, offset: int, length: int, interface: int = 0) -> None:
-        """One more packet. IndexError if the batch is full, ValueError if it is not in the buffer."""
+    def add(self, offset: int, length: int, interface: int = 0, room: int = 0) -> None:
+        """One more packet. IndexError if the batch is full, ValueError if it is not in the buffer.
+
+        `room` bytes from the offset on may be written: the answer to a rejected packet can be longer than it is.
+        """
         if self.count == self.capacity:
             raise IndexError(f"the batch holds {self.capacity} packets already")
         if not 0 <= offset <= offset + length <= len(self.memory):
             raise ValueError(f"bytes {offset} to {offset + length} are not in a buffer of {len(self.memory)}")
         packet = self.packets[self.count]
         packet.offset, packet.length, packet.interface = offset, length, interface
+        packet.room = room
         self.count += 1
 
     def clear(self) -> None:

@@ -28,6 +28,9 @@ from dataplane.userspace.limits import RFC_TIMEOUTS, Limits, Timeouts
 from dataplane.userspace.result import CLIENTS, OUTCOMES, REASONS, RULES, Reason, Result
 from native.library import ffi, lib
 
+ROOM_FOR_ANSWER = 48
+"""Bytes by which the answer to a rejected packet can be longer: an IPv6 header and one of ICMP."""
+
 _PROTOCOLS = {protocol.number: protocol for protocol in Protocol}
 
 
@@ -35,11 +38,13 @@ _PROTOCOLS = {protocol.number: protocol for protocol in Protocol}
 class Counters:
     """What went in, and what became of it: `packets` is the sum of `outcomes`, the drops that of `reasons`.
 
+    `answers` counts the rejected packets whose sender was told.
     The others count flows and clients with affinity, by what became of them (native/flow.h, native/affinity.h).
     """
 
     packets: int
     bytes: int
+    answers: int
     outcomes: Mapping[Outcome, int]
     reasons: Mapping[Reason, int]
     flows: Mapping[str, int]
@@ -177,14 +182,16 @@ class Engine:
             remembered=bool(marks & lib.DECISION_REMEMBERED),
             hairpin=bool(marks & lib.DECISION_HAIRPINNED),
             masquerade=bool(marks & lib.DECISION_MASQUERADED),
+            answered=bool(marks & lib.DECISION_ANSWERED),
             data=batch.data(position),
         )
 
     def send(self, packet: bytes, now: float, interface: str | None = None, link: Link = Link.IP) -> Result:
         """One packet. `interface` is where it came in, or None if this host itself sends it."""
         number = self.interface(interface) if interface is not None else 0
-        batch = Batch(bytearray(packet), 1, link)
-        batch.add(0, len(packet), number)
+        room = len(packet) + ROOM_FOR_ANSWER
+        batch = Batch(bytearray(packet).ljust(room), 1, link)
+        batch.add(0, len(packet), number, room)
         self.run(batch, now)
         return self.result(batch, 0)
 
@@ -206,6 +213,7 @@ class Engine:
         return Counters(
             packets=counted.packets,
             bytes=counted.bytes,
+            answers=counted.answers,
             outcomes=dict(zip(OUTCOMES, counted.outcomes, strict=True)),
             reasons={reason: n for reason, n in zip(REASONS, counted.reasons, strict=True) if reason is not None},
             flows={"used": flows.used, **_fields(flows.counters)},

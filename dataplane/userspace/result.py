@@ -23,7 +23,7 @@ class Reason(enum.Enum):
 
     MALFORMED = "its headers contradict its length or one another"
     TOO_DEEP = "it has more extension headers than are looked at"
-    FRAGMENT = "it is a piece of a packet whose flow is not known"
+    FRAGMENT = "it is a piece of a packet that was dropped, did not begin here, or cannot be translated in pieces"
     SOURCE_REFUSED = "the Service does not allow this source"
     POLICY = "there are endpoints, but none that this node may send it to"
     NO_SERVICE = "it is for a cluster IP that no Service has"
@@ -44,7 +44,7 @@ class Result:
     `rule` is the question whose answer decided (None: the packet could not be read, or was not IP). `frontend`,
     `client` and `backend` are those that were asked for; for a packet of a known flow, none was. `reply` says that
     it went from the backend to the client, `new` that it began a flow, `remembered` that affinity chose the
-    backend. `data` is the packet as it left.
+    backend. `data` is the packet as it left; if it was rejected and `answered`, it is the answer, to be sent back.
     """
 
     outcome: Outcome
@@ -58,4 +58,5 @@ class Result:
     remembered: bool
     hairpin: bool
     masquerade: bool
+    answered: bool
     data: bytes

@@ -1,0 +1,251 @@
+"""The engine as an object: its limits, what it counts, what it refuses, and that nothing is lost when tables change."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataplane.interface import DataplaneError
+from dataplane.reference import Outcome, Packet
+from dataplane.steps import Rule
+from dataplane.table import (
+    Affinity,
+    Backend,
+    Client,
+    Endpoint,
+    Family,
+    Forward,
+    ForwardingTable,
+    Frontend,
+    FrontendKey,
+    Pool,
+    Protocol,
+)
+from dataplane.userspace.batch import Batch, Link
+from dataplane.userspace.engine import Engine
+from dataplane.userspace.flows import PHASES
+from dataplane.userspace.image import packed, unpacked
+from dataplane.userspace.limits import Limits
+from dataplane.userspace.result import CLIENTS, OUTCOMES, REASONS, RULES, Reason
+from dataplane.userspace.slots import Slots
+from native.library import lib
+from small_node import LIMITS, Names, Node
+from wire import read, written
+
+NodeWith = Callable[[Limits], Node]
+
+WEB = FrontendKey("10.96.0.10", Protocol.TCP, 80)
+DNS = FrontendKey("10.96.0.10", Protocol.UDP, 53)
+
+
+def serving_from(table: ForwardingTable, key: FrontendKey, *backends: Backend) -> ForwardingTable:
+    """The table with other backends at one frontend; without any, the frontend is gone."""
+    frontends = dict(table.frontends)
+    del frontends[key]
+    if backends:
+        forward = Forward(Pool(backends), False)
+        serving = frozenset(b.endpoint for b in backends) if key.protocol is Protocol.UDP else frozenset()
+        frontends[key] = Frontend(key, "default/web:http", forward, forward, forward, None, serving)
+    return replace(table, frontends=frontends)
+
+
+# What C and Python both know
+
+
+@pytest.mark.parametrize(
+    ("words", "prefix"), [(OUTCOMES, "DECISION"), (RULES, "DECISION"), (REASONS, "DECISION"), (CLIENTS, "SERVICE")]
+)
+def test_every_number_of_the_engine_has_its_word(words: tuple[object, ...], prefix: str) -> None:
+    for number, word in enumerate(words):
+        if isinstance(word, enum.Enum):
+            assert getattr(lib, f"{prefix}_{word.name}") == number
+
+
+def test_every_phase_of_the_engine_has_its_word() -> None:
+    assert [getattr(lib, f"TRACKING_{phase.name}") for phase in PHASES] == list(range(lib.TRACKING_PHASES))
+    assert len(REASONS) == lib.DECISION_REASONS
+    assert len(OUTCOMES) == lib.DECISION_OUTCOMES
+    assert len(CLIENTS) == lib.SERVICE_CLIENTS == len(Client)
+
+
+@given(st.ip_addresses(v=4))
+def test_an_address_comes_back_as_it_went_in(address: object) -> None:
+    assert unpacked(packed(str(address)), Family.IPV4) == str(address)
+
+
+# Tables
+
+
+def test_tcp_goes_on_when_its_backend_is_gone_and_new_connections_go_elsewhere(node: Node) -> None:
+    sent = node.send("10.244.1.10", 40000, "10.96.0.10", 80)
+    other = Backend("10.244.9.9", 8080, False)
+    node.engine.apply(serving_from(node.engine.table, WEB, other))
+    assert read(node.send("10.244.1.10", 40000, "10.96.0.10", 80, signals="A").data).dst == sent.backend.address  # type: ignore[union-attr]
+    assert node.send("10.244.1.10", 40001, "10.96.0.10", 80).backend == other
+
+
+@pytest.mark.parametrize("left", [(), (Backend("10.244.9.9", 8053, False),)], ids=["deleted", "replaced"])
+def test_udp_is_forgotten_at_once_when_its_backend_serves_no_more(node: Node, left: tuple[Backend, ...]) -> None:
+    node.send("10.244.1.10", 40000, "10.96.0.10", 53, Protocol.UDP)
+    node.engine.apply(serving_from(node.engine.table, DNS, *left))
+    assert list(node.engine.flows()) == []
+    assert node.engine.counters.flows["settled"] == 1
+    assert node.send("10.244.1.10", 40000, "10.96.0.10", 53, Protocol.UDP).backend == (left[0] if left else None)
+
+
+def test_a_table_that_does_not_fit_is_refused_whole(node: Node) -> None:
+    backends = [Backend(f"10.244.{i // 200}.{i % 200}", 80, False) for i in range(301)]
+    before = node.engine.table
+    with pytest.raises(DataplaneError, match="more than the limits allow"):
+        node.engine.apply(serving_from(before, WEB, *sorted(backends)))
+    assert node.engine.table is before
+    assert node.send("10.244.1.10", 40000, "10.96.0.10", 80).outcome is Outcome.FORWARD
+    assert node.engine.apply(before).full
+
+
+def test_applying_the_same_table_again_does_nothing(node: Node) -> None:
+    assert node.engine.apply(node.engine.table).operations == 0
+
+
+def test_backends_can_come_and_go_for_ever(table: ForwardingTable) -> None:
+    """Numbers of backends that are gone are given to others; those of living connections are not."""
+    with Engine(limits=replace(LIMITS, tallies=20), seed=1) as engine:
+        for generation in range(100):
+            backend = Backend(f"10.244.7.{generation}", 8080, False)
+            engine.apply(serving_from(table, WEB, backend))
+            assert ("default/web:http", backend.endpoint) in engine.tallies()
+        assert len(engine.tallies()) <= 20
+
+
+# Limits
+
+
+def test_a_full_flow_table_gives_up_what_nobody_answered_and_never_a_connection(node_with: NodeWith) -> None:
+    node = node_with(replace(LIMITS, flows=10))
+    engine = node.engine
+    answered = [node.send("10.244.1.10", port, "10.96.0.10", 53, Protocol.UDP) for port in range(1, 6)]
+    for port in range(1, 6):
+        assert node.send("10.244.2.24", 8053, "10.244.1.10", port, Protocol.UDP).reply
+    for port in range(100, 200):
+        assert node.send("10.244.1.10", port, "10.96.0.10", 53, Protocol.UDP).new
+    assert all(result.new for result in answered)
+    assert engine.counters.flows["used"] == 10
+    assert engine.counters.flows["evicted"] == 95
+    for port in range(1, 6):
+        assert node.send("10.244.2.24", 8053, "10.244.1.10", port, Protocol.UDP).reply
+
+
+def test_a_flow_table_full_of_connections_refuses_a_new_one(node_with: NodeWith) -> None:
+    node = node_with(replace(LIMITS, flows=2))
+    for port in (1, 2):
+        node.send("10.244.1.10", port, "10.96.0.10", 53, Protocol.UDP)
+        node.send("10.244.2.24", 8053, "10.244.1.10", port, Protocol.UDP)
+    refused = node.send("10.244.1.10", 3, "10.96.0.10", 53, Protocol.UDP)
+    assert (refused.outcome, refused.reason) == (Outcome.DROP, Reason.FLOWS_FULL)
+
+
+def test_a_client_that_affinity_has_no_room_for_is_served_all_the_same(
+    table: ForwardingTable, node_with: NodeWith
+) -> None:
+    backends = (Backend("10.244.1.21", 80, True), Backend("10.244.2.23", 80, False))
+    forward = Forward(Pool(backends, Affinity("default/web:http", 60)), False)
+    frontends = {WEB: Frontend(WEB, "default/web:http", forward, forward, forward)}
+    node = node_with(replace(LIMITS, clients=4))
+    engine = node.engine
+    engine.apply(replace(table, frontends=frontends))
+    for host in range(1, 11):
+        assert node.send(f"10.244.1.{host}", 40000, "10.96.0.10", 80).outcome is Outcome.FORWARD
+    assert engine.counters.clients["refused"] == 6
+    for host in range(1, 5):
+        assert node.send(f"10.244.1.{host}", 40001, "10.96.0.10", 80).remembered
+
+
+def test_a_limit_of_nothing_is_refused() -> None:
+    with pytest.raises(DataplaneError, match="cannot make an engine"):
+        Engine(limits=Limits(flows=0))
+
+
+def test_a_closed_engine_says_so() -> None:
+    engine = Engine(seed=1)
+    engine.close()
+    engine.close()
+    with pytest.raises(ValueError, match="closed"):
+        _ = engine.counters
+
+
+# Batches
+
+
+def test_a_packet_may_belong_to_the_flow_that_the_one_before_it_in_the_batch_made(node: Node, names: Names) -> None:
+    packet = Packet(Endpoint(names.pod, 40000), Endpoint(names.service, 80), Protocol.TCP)
+    first, second = written(packet, "S"), written(packet, "A")
+    batch = Batch(bytearray(first + second), 2)
+    batch.add(0, len(first))
+    batch.add(len(first), len(second))
+    node.engine.run(batch, 0.0)
+    assert [node.engine.result(batch, i).rule for i in (0, 1)] == [Rule.PICK, Rule.FLOW]
+    assert read(batch.data(0)).dst == read(batch.data(1)).dst
+
+
+def test_a_batch_holds_no_more_than_it_was_made_for() -> None:
+    batch = Batch(bytearray(100), 1)
+    batch.add(0, 50)
+    with pytest.raises(IndexError):
+        batch.add(50, 50)
+    batch.clear()
+    with pytest.raises(ValueError, match="not in a buffer"):
+        batch.add(60, 50)
+
+
+@given(st.lists(st.binary(max_size=80), min_size=1, max_size=20), st.sampled_from(Link))
+def test_no_bytes_whatever_are_too_strange(packets: list[bytes], link: Link) -> None:
+    with Engine(limits=Limits(10, 10, 10, 10, 10, 10, 10, 10, 10, 10), seed=1) as engine:
+        for data in packets:
+            assert engine.send(data, 0.0, link=link).data == data
+        assert engine.counters.packets == len(packets)
+
+
+# What it tells
+
+
+def test_what_went_through_a_backend_is_counted_in_both_directions(node: Node, names: Names) -> None:
+    sent = node.send(names.pod, 40000, names.service, 53, Protocol.UDP)
+    answer = node.send(names.dns, 8053, names.pod, 40000, Protocol.UDP, payload=b"longer answer")
+    tally = node.engine.tallies()["default/dns:dns", Endpoint(names.dns, 8053)]
+    assert (tally.connections, tally.active) == (1, 1)
+    assert (tally.packets_to, tally.packets_from) == (1, 1)
+    assert (tally.bytes_to, tally.bytes_from) == (len(sent.data), len(answer.data))
+
+
+def test_a_flow_reads_well(node: Node) -> None:
+    node.send("203.0.113.9", 40000, "10.96.0.10", 53, Protocol.UDP)
+    (flow,) = node.engine.flows()
+    assert str(flow) == ("UDP 203.0.113.9:40000 → 10.96.0.10:53 → 10.244.2.24:8053 as 192.0.2.1:40000, unreplied")
+
+
+def test_where_tells_a_frontend_its_backends_and_what_they_got(node: Node) -> None:
+    node.send("10.244.1.10", 40000, "10.96.0.10", 53, Protocol.UDP)
+    assert "10.244.2.24:8053: 1 connections (1 now), 1 packets to it and 0 from it" in node.engine.where(DNS)
+    with pytest.raises(KeyError):
+        node.engine.where(FrontendKey("10.96.0.10", Protocol.TCP, 1))
+
+
+# Slots
+
+
+def test_a_key_keeps_its_number_while_it_is_away_and_loses_it_only_when_needed() -> None:
+    recycled: list[int] = []
+    slots: Slots[str] = Slots("things", 0, 2, busy=lambda slot: slot == 0, recycled=recycled.append)
+    assert slots.take(["a", "b"]) == [0, 1]
+    slots.give_back(["a", "b"])
+    assert slots.take(["b"]) == [1]
+    slots.give_back(["b"])
+    assert slots.take(["c"]) == [1]  # "a" has waited longer, but is busy elsewhere
+    assert recycled == [1]
+    with pytest.raises(DataplaneError, match="no room for more than 2 things"):
+        slots.take(["d"])

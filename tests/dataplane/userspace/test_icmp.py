@@ -1,0 +1,164 @@
+"""ICMP: errors about translated packets, echo, and the answers to rejected packets."""
+
+from __future__ import annotations
+
+import pytest
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPerror, TCPerror, UDPerror
+from scapy.layers.inet6 import (
+    ICMPv6DestUnreach,
+    ICMPv6EchoRequest,
+    ICMPv6PacketTooBig,
+    IPerror6,
+    IPv6,
+)
+from scapy.layers.l2 import Dot1Q, Ether
+from scapy.packet import Packet as ScapyPacket
+from scapy.packet import Raw
+
+from dataplane.reference import Outcome
+from dataplane.steps import Rule
+from dataplane.table import Family, Protocol
+from dataplane.userspace.batch import Link
+from dataplane.userspace.result import Reason
+from small_node import Names, Node
+from wire import read
+
+
+def too_big(source: str, about: bytes, quoted: int = 1000) -> bytes:
+    """What a router says whose next link is too small (RFC 1191, RFC 4443), to whom sent the packet."""
+    packet = read(about)
+    if packet.version == 6:
+        return bytes(IPv6(src=source, dst=packet.src) / ICMPv6PacketTooBig(mtu=1400) / Raw(about[:quoted]))
+    return bytes(IP(src=source, dst=packet.src) / ICMP(type=3, code=4, nexthopmtu=1400) / Raw(about[:quoted]))
+
+
+def checksums_are_right(data: bytes) -> bool:
+    """Whether Scapy would have written the same, the quoted packet included."""
+    packet = read(data)
+    for layer in (IP, ICMP, IPerror, TCPerror, UDPerror, ICMPv6PacketTooBig, ICMPv6DestUnreach):
+        if layer in packet:
+            fields = packet[layer].fields
+            fields.pop("cksum" if layer in (ICMPv6PacketTooBig, ICMPv6DestUnreach) else "chksum", None)
+    return bytes(packet) == data
+
+
+def quoted(packet: ScapyPacket) -> ScapyPacket:
+    return packet[IPerror6] if packet.version == 6 else packet[IPerror]
+
+
+@pytest.mark.parametrize("protocol", [Protocol.TCP, Protocol.UDP])
+@pytest.mark.parametrize("masqueraded", [False, True])
+def test_an_error_on_the_way_to_the_backend_reaches_the_client_as_about_the_service(
+    node: Node, names: Names, protocol: Protocol, masqueraded: bool
+) -> None:
+    client, port = names.outside if masqueraded else names.pod, 80 if protocol is Protocol.TCP else 53
+    sent = node.send(client, 40000, names.service, port, protocol)
+    result = node.raw(too_big(names.router, sent.data))
+    error = read(result.data)
+    about = quoted(error)
+    transport = about[TCPerror if protocol is Protocol.TCP else UDPerror]
+    assert (result.outcome, result.rule, result.reply) == (Outcome.FORWARD, Rule.FLOW, True)
+    assert (error.src, error.dst) == (names.service, client)
+    assert (about.src, transport.sport, about.dst, transport.dport) == (client, 40000, names.service, port)
+    assert checksums_are_right(result.data)
+
+
+def test_an_error_on_the_way_back_reaches_the_backend_as_about_its_answer(node: Node, names: Names) -> None:
+    sent = read(node.send(names.pod, 40000, names.service, 80).data)
+    answer = node.send(sent.dst, 8080, sent.src, 40000, signals="SA")
+    result = node.raw(too_big(names.router, answer.data))
+    error = read(result.data)
+    about = quoted(error)
+    assert (error.src, error.dst) == (names.router, sent.dst)
+    assert (about.src, about[TCPerror].sport, about.dst, about[TCPerror].dport) == (sent.dst, 8080, names.pod, 40000)
+    assert checksums_are_right(result.data)
+
+
+def test_eight_quoted_bytes_of_the_transport_header_are_enough(node: Node, names: Names) -> None:
+    sent = node.send(names.outside, 40000, names.service, 80)
+    header = 20 if names.family is Family.IPV4 else 40
+    result = node.raw(too_big(names.router, sent.data, quoted=header + 8))
+    assert result.outcome is Outcome.FORWARD
+    assert read(result.data).dst == names.outside
+
+
+def test_an_error_whose_checksum_is_wrong_is_dropped(node: Node, names: Names) -> None:
+    sent = node.send(names.outside, 40000, names.service, 80)
+    error = bytearray(too_big(names.router, sent.data))
+    error[-1] ^= 1
+    result = node.raw(bytes(error))
+    assert (result.outcome, result.reason) == (Outcome.DROP, Reason.BAD_CHECKSUM)
+
+
+def test_an_error_about_a_packet_that_its_receiver_did_not_send_is_not_looked_into(node: Node, names: Names) -> None:
+    sent = node.send(names.outside, 40000, names.service, 80)
+    error = read(too_big(names.router, sent.data))
+    error.dst = names.elsewhere
+    forged = bytes(error.__class__(bytes(error)))
+    result = node.raw(forged)
+    assert (result.outcome, result.data) == (Outcome.PASS, forged)
+
+
+def test_an_error_about_no_flow_of_ours_passes_as_it_is(node: Node, names: Names) -> None:
+    sent = node.send(names.pod, 40000, names.elsewhere, 8080)
+    assert sent.outcome is Outcome.PASS
+    error = too_big(names.router, sent.data)
+    result = node.raw(error)
+    assert (result.outcome, result.data) == (Outcome.PASS, error)
+
+
+def test_a_ping_of_a_cluster_ip_is_refused_and_of_anybody_else_passes(node: Node, names: Names) -> None:
+    def ping(destination: str) -> bytes:
+        if names.family is Family.IPV4:
+            return bytes(IP(src=names.pod, dst=destination) / ICMP())
+        return bytes(IPv6(src=names.pod, dst=destination) / ICMPv6EchoRequest())
+
+    refused = node.raw(ping(names.service))
+    assert (refused.outcome, refused.rule, refused.answered) == (Outcome.REJECT, Rule.CLUSTER_IP, True)
+    assert node.raw(ping(names.elsewhere)).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("port", [81, 99])  # without endpoints; none of the Service's
+def test_whoever_is_rejected_is_told_port_unreachable(node: Node, names: Names, port: int) -> None:
+    result = node.send(names.pod, 40000, names.service, port)
+    answer = read(result.data)
+    kind = answer[ICMPv6DestUnreach] if names.family is Family.IPV6 else answer[ICMP]
+    about = quoted(answer)
+    assert (result.outcome, result.answered) == (Outcome.REJECT, True)
+    assert (answer.src, answer.dst) == (names.node, names.pod)
+    assert (kind.type, kind.code) == ((3, 3) if names.family is Family.IPV4 else (1, 4))
+    assert (about.src, about[TCPerror].sport, about.dst, about[TCPerror].dport) == (
+        names.pod,
+        40000,
+        names.service,
+        port,
+    )
+    assert checksums_are_right(result.data)
+    assert node.engine.counters.answers == 1
+
+
+@pytest.mark.parametrize(("family", "most"), [(4, 576), (6, 1280)])
+def test_the_answer_to_a_large_packet_quotes_what_the_rfcs_allow(node: Node, family: int, most: int) -> None:
+    addresses = ("10.244.1.10", "10.96.0.10") if family == 4 else ("fd00:244:1::10", "fd00:96::10")
+    result = node.send(addresses[0], 40000, addresses[1], 81, payload=bytes(1400))
+    assert len(result.data) == most
+
+
+def test_an_error_is_never_answered_by_an_error(node: Node) -> None:
+    redirect = bytes(IP(src="198.18.0.1", dst="10.96.0.10") / ICMP(type=5) / IP() / TCP())
+    result = node.raw(redirect)
+    assert (result.outcome, result.answered) == (Outcome.PASS, False)
+
+
+def test_nobody_is_told_who_has_no_address_of_his_own(node: Node) -> None:
+    for source in ("0.0.0.0", "224.0.0.1"):
+        result = node.raw(bytes(IP(src=source, dst="10.96.0.10") / UDP(sport=1, dport=99)))
+        assert (result.outcome, result.answered) == (Outcome.REJECT, False)
+
+
+def test_the_answer_on_ethernet_goes_back_to_whom_it_came_from_with_its_vlan(node: Node) -> None:
+    ethernet = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / Dot1Q(vlan=7)
+    frame = bytes(ethernet / IP(src="10.244.1.10", dst="10.96.0.10") / TCP(sport=40000, dport=81, flags="S"))
+    answer = Ether(node.engine.send(frame, 0.0, "eth0", Link.ETHERNET).data)
+    assert (answer.src, answer.dst, answer[Dot1Q].vlan) == ("02:00:00:00:00:02", "02:00:00:00:00:01", 7)
+    assert answer[ICMP].code == 3
