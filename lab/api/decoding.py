@@ -7,10 +7,11 @@ from lab.api.registry import Resource
 from lab.api.schema import Decoder, WrongType
 
 
-def decoded(resource: Resource, obj: object, *, unknown: list[str] | None = None) -> Object:
+def decoded(resource: Resource, obj: object, *, unknown: list[str] | None = None, complete: bool = True) -> Object:
     """A copy of the object with known fields only. ApiError: 400 (not of this kind), 422 (a required field is missing).
 
-    Unknown fields are put into `unknown`; without it, they are refused.
+    Unknown fields are put into `unknown`; without it, they are refused. Required fields must be there, unless the
+    object is not meant to be `complete`.
     """
     if not isinstance(obj, dict):
         raise bad_request(f"couldn't get version/kind; json parse error: expected an object for {resource.kind}")
@@ -33,7 +34,7 @@ def decoded(resource: Resource, obj: object, *, unknown: list[str] | None = None
     elif decoder.unknown:
         raise strict_decoding_error(resource, [f"unknown field {_quoted(path)}" for path in decoder.unknown])
     metadata = parts.pop("metadata", {})
-    if decoder.missing:
+    if complete and decoder.missing:
         raise invalid_object(resource, metadata.get("name", ""), [required(path) for path in decoder.missing])
     return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata} | {
         k: v for k, v in parts.items() if k not in ("apiVersion", "kind")

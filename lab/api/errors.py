@@ -115,7 +115,7 @@ def not_found(resource: Resource, name: str) -> ApiError:
 
 
 def path_not_found() -> ApiError:
-    """No such address on this server. `kubectl` turns it into "the server could not find the ...\""""
+    """No such address on this server."""
     return ApiError(404, "NotFound", "the server could not find the requested resource", details={})
 
 

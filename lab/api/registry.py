@@ -32,6 +32,7 @@ class Resource:
     selectable: Mapping[str, str] = field(default_factory=dict)
     admission: Callable[[Surroundings], Admission] = Admission
     counts_generations: bool = False  #: metadata.generation counts the changes of everything but metadata and status
+    most: int = 0  #: how many there may be before the oldest one goes; 0: as many as there are
     #: the same objects as those of another resource, under other field names (`lab.api.renaming`); over HTTP only
     view_of: Resource | None = None
     renames: Mapping[str, str] = field(default_factory=dict)  #: for a view: its name of a field → the stored one
@@ -137,6 +138,7 @@ CORE_EVENTS = Resource(
         " involvedObject.apiVersion involvedObject.resourceVersion involvedObject.fieldPath"
         " reason reportingComponent source type"
     ),
+    most=5000,
 )
 ENDPOINT_SLICES = Resource(
     "discovery.k8s.io",

@@ -212,7 +212,7 @@ class Store:
 
         Nothing is written, and the version stays, if nothing differs. ApiError: 400, 404, 409 (not the last), 422.
         """
-        new = decoded(resource, obj, unknown=unknown)
+        new = decoded(resource, obj, unknown=unknown, complete=subresource is None)
         given = new["metadata"]
         namespace = given.setdefault("namespace", "default") if resource.namespaced else ""
         stored = self.stored(resource, namespace, given.get("name", ""))
@@ -261,7 +261,7 @@ class Store:
         unknown: Paths | None = None,
     ) -> Object:
         """Create the object or merge this into it (see `lab.api.patches.applied`). ApiError as `create`, `update`."""
-        wanted = decoded(resource, config, unknown=unknown)
+        wanted = decoded(resource, config, unknown=unknown, complete=False)
         wanted["metadata"].pop("managedFields", None)
         meta = wanted["metadata"]
         stored = self.find(resource, _key(resource, meta.setdefault("namespace", "default"), meta.get("name", "")))
@@ -409,6 +409,8 @@ class Store:
             bisect.insort(table.keys, key)
         table.objects[key] = stored
         self._tell(resource, Change("MODIFIED" if previous else "ADDED", stored, previous))
+        if resource.most and len(table.objects) > resource.most:
+            self._remove(resource, next(iter(table.objects.values())))
         if previous and new["metadata"].get("deletionTimestamp"):
             self._finish_deletion(resource, stored)
         return new

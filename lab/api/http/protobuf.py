@@ -53,6 +53,8 @@ def _record(shape: Record, message: bytes, path: str) -> Object:
     for number, content in _fields(message):
         field = numbers.get(number) if numbers else None
         if field is None or field.name not in shape.fields:
+            if not content:
+                continue  # Go writes empty fields too, also those that newer versions no longer have
             raise bad_request(f"field {number} of {path} is not understood in protobuf; send JSON instead")
         part = shape.fields[field.name]
         here = f"{path}.{field.name}"

@@ -7,7 +7,7 @@ import binascii
 import json
 from collections.abc import Mapping
 
-from lab.api.errors import bad_request, expired
+from lab.api.errors import ApiError, bad_request, expired
 from lab.api.http.routing import Target
 from lab.api.renaming import selector_for_stored
 from lab.api.selectors import FieldSelector, Selector
@@ -73,7 +73,7 @@ def parsed_token(token: str) -> tuple[int, str]:
         raise bad_request("continue key is not valid: it is not one that this server gave out") from None
 
 
-def expired_token() -> Exception:
+def expired_token() -> ApiError:
     """The history no longer reaches back to the version of a token."""
     return expired(
         "The provided continue parameter is too old to display a consistent list result. You can start a new list "

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lab.api.registry import CORE_EVENTS
+from lab.api.store import Store
 from served_store import Served
 
 CORE = "/api/v1/namespaces/default/events"
@@ -63,6 +64,15 @@ def test_a_series_is_counted_by_a_patch(served: Served, event: Any) -> None:
     patched = send(served, "PATCH", f"{NEW}/p.1", series, kind="application/strategic-merge-patch+json")
     assert patched["series"] == series["series"]
     assert send(served, "GET", f"{CORE}/p.1")["series"] == series["series"]
+
+
+def test_the_oldest_events_make_room_for_new_ones() -> None:
+    store = Store()
+    for i in range(5002):
+        store.create(CORE_EVENTS, {"metadata": {"name": f"e{i}"}, "involvedObject": {}})
+    names = [event["metadata"]["name"] for event in store.list(CORE_EVENTS)[0]]
+    assert len(names) == 5000
+    assert not {"e0", "e1"} & set(names)
 
 
 def test_it_is_deleted_under_both_names(served: Served, event: Any) -> None:

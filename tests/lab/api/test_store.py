@@ -203,6 +203,11 @@ class TestDeletion:
 
 
 class TestApply:
+    def test_a_part_of_an_object_is_enough_once_it_exists(self, store: Store) -> None:
+        store.create(DEPLOYMENTS, DEPLOYMENT)
+        after = store.apply(DEPLOYMENTS, {"metadata": {"name": "d"}, "spec": {"replicas": 4}}, manager="m")
+        assert (after["spec"]["replicas"], after["spec"]["selector"]) == (4, {"matchLabels": {"app": "a"}})
+
     def test_it_creates_what_is_not_there(self, store: Store) -> None:
         assert store.apply(CONFIG_MAPS, config_map("a", key="1"), manager="m")["data"] == {"key": "1"}
 
