@@ -6,8 +6,11 @@ update often touches what is already there.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from msgspec.structs import replace
 
 from cluster import ADDRESSES, CLUSTER_CIDRS, NODES, SERVICE_CIDRS, ZONES
 from controller.compile import NodeView
@@ -55,7 +58,9 @@ CLUSTER_IPS = {
 }
 EXTERNAL_IPS = ("198.51.100.7", "198.51.100.8", "2001:db8::7", "2001:db8::8")
 SOURCE_RANGES = ("192.0.2.0/24", "192.0.2.50/32", "203.0.113.0/24", "0.0.0.0/0", "fd00:192::/64", "nonsense")
-PORT_NAMES = ("", "http", "dns")
+PORT_NAMES = ("", "http")
+
+T = TypeVar("T")
 
 families = st.sampled_from(Family)
 protocols = st.sampled_from(Protocol)
@@ -68,12 +73,21 @@ def _few(elements: SearchStrategy[object], most: int = 3) -> SearchStrategy[tupl
 
 # --- Objects of Kubernetes --------------------------------------------------------------------------------------
 
-conditions = st.builds(
+
+def _mostly(usual: T, *others: T) -> SearchStrategy[T]:
+    """The first one three times out of four."""
+    return st.sampled_from((*[usual] * 3 * len(others), *others))
+
+
+READY = EndpointConditions(ready=True)
+DRAINING = EndpointConditions(ready=False, serving=True, terminating=True)
+any_conditions = st.builds(
     EndpointConditions,
     ready=st.sampled_from((None, True, False)),
     serving=st.sampled_from((None, True, False)),
     terminating=st.sampled_from((None, True, False)),
 )
+conditions = st.sampled_from((READY, READY, READY, DRAINING, None)) | any_conditions
 hints = st.none() | st.builds(
     EndpointHints,
     for_zones=st.none() | _few(st.builds(ForZone, st.sampled_from(("za", "zb")))),
@@ -82,37 +96,53 @@ hints = st.none() | st.builds(
 
 
 @st.composite
-def slice_endpoints(draw: st.DrawFn, family: Family) -> SliceEndpoint:
+def slice_endpoints(draw: st.DrawFn, family: Family, *, hinted: bool) -> SliceEndpoint:
     pod = draw(st.sampled_from(PODS))
-    node = draw(st.sampled_from((None, NODES[pod])))
+    node = draw(_mostly(NODES[pod], None))
     return SliceEndpoint(
         addresses=(ADDRESSES[pod][0 if family is Family.IPV4 else 1],),
-        conditions=draw(st.none() | conditions),
+        conditions=draw(conditions),
         node_name=node,
         zone=ZONES.get(node or ""),
-        hints=draw(hints),
+        hints=draw(hints) if hinted else None,
+    )
+
+
+#: Every port that a Service here can have.
+USUAL_PORTS = tuple(SlicePort(name, 8080, protocol) for name in PORT_NAMES for protocol in Protocol)
+odd_ports = st.lists(
+    st.builds(
+        SlicePort,
+        name=st.sampled_from((*PORT_NAMES, None)),
+        port=st.sampled_from((8080, 5353, None)),
+        protocol=st.sampled_from((*Protocol, None)),
+    ),
+    max_size=4,
+).map(tuple)
+
+
+@st.composite
+def slices_of(draw: st.DrawFn, service: str, family: Family, name: str) -> EndpointSlice:
+    """A slice of this Service, as slice controllers make them; the ports may be odd."""
+    hinted = draw(st.booleans())
+    least = draw(_mostly(1, 0))
+    endpoints = draw(st.lists(slice_endpoints(family, hinted=hinted), min_size=least, max_size=4))
+    return EndpointSlice(
+        Metadata(name=name, namespace="default", labels={"kubernetes.io/service-name": service}),
+        "IPv4" if family is Family.IPV4 else "IPv6",
+        tuple(endpoints),
+        USUAL_PORTS if draw(st.integers(0, 3)) else draw(odd_ports),
     )
 
 
 @st.composite
 def endpoint_slices(draw: st.DrawFn) -> EndpointSlice:
-    """A slice, usually of one of the Services; sometimes of none, or of a headless one."""
-    family = draw(families)
-    labels = {"kubernetes.io/service-name": draw(st.sampled_from((*SERVICE_NAMES, "")))}
-    if draw(st.integers(0, 9)) == 0:
-        labels["service.kubernetes.io/headless"] = ""
-    port = st.builds(
-        SlicePort,
-        name=st.sampled_from((*PORT_NAMES, None)),
-        port=st.sampled_from((8080, 5353, None)),
-        protocol=st.sampled_from((*Protocol, None)),
-    )
-    return EndpointSlice(
-        Metadata(name=draw(st.sampled_from(("s1", "s2", "s3", "s4"))), namespace="default", labels=labels),
-        "IPv4" if family is Family.IPV4 else "IPv6",
-        draw(_few(slice_endpoints(family), 4)),
-        draw(_few(port)),
-    )
+    """A slice with any of a few names, usually of one of the Services; sometimes of none, or of a headless one."""
+    name = draw(st.sampled_from(("s1", "s2", "s3", "s4")))
+    piece = draw(slices_of(draw(st.sampled_from(SERVICE_NAMES)), draw(families), name))
+    odd = ({"kubernetes.io/service-name": ""}, {"service.kubernetes.io/headless": ""})
+    labels = draw(st.sampled_from((*[{}] * 8, *odd)))
+    return replace(piece, metadata=replace(piece.metadata, labels={**(piece.metadata.labels or {}), **labels}))
 
 
 @st.composite
@@ -120,7 +150,7 @@ def services(draw: st.DrawFn) -> Service:
     """A Service of any type, in any families, with any policies; sometimes one that is not proxied."""
     both = draw(st.permutations(list(Family)))[: draw(st.integers(1, 2))]
     ips = tuple(draw(st.sampled_from(CLUSTER_IPS[family])) for family in both)
-    kind = draw(st.sampled_from(("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")))
+    kind = draw(st.sampled_from(("ClusterIP", "NodePort", "NodePort", "LoadBalancer", "LoadBalancer", "ExternalName")))
     port = st.builds(
         ServicePort,
         port=st.sampled_from((80, 53)),
@@ -131,28 +161,26 @@ def services(draw: st.DrawFn) -> Service:
     ingress = st.builds(
         LoadBalancerIngress,
         ip=st.sampled_from((*EXTERNAL_IPS, "")),
-        ip_mode=st.sampled_from((None, "VIP", "Proxy")),
+        ip_mode=_mostly(None, "VIP", "Proxy"),
     )
-    labels = draw(st.sampled_from((None, None, None, {"service.kubernetes.io/service-proxy-name": "other"})))
-    created = draw(st.sampled_from(("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")))
     return Service(
         Metadata(
             name=draw(st.sampled_from(SERVICE_NAMES)),
             namespace="default",
-            labels=labels,
-            creation_timestamp=created,
+            labels=draw(st.sampled_from((*[None] * 9, {"service.kubernetes.io/service-proxy-name": "other"}))),
+            creation_timestamp=draw(st.sampled_from(("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"))),
         ),
         ServiceSpec(
             type=kind,
-            cluster_ip=draw(st.sampled_from((ips[0], ips[0], ips[0], "None"))),
+            cluster_ip=draw(st.sampled_from((*[ips[0]] * 9, "None"))),
             cluster_ips=ips,
             ip_families=tuple("IPv4" if family is Family.IPV4 else "IPv6" for family in both),
-            ports=draw(_few(port)),
+            ports=tuple(draw(st.lists(port, min_size=1, max_size=4))),
             external_ips=draw(_few(st.sampled_from(EXTERNAL_IPS), 2)),
-            load_balancer_source_ranges=draw(_few(st.sampled_from(SOURCE_RANGES), 2)),
+            load_balancer_source_ranges=draw(st.just(()) | _few(st.sampled_from(SOURCE_RANGES), 2)),
             external_traffic_policy=draw(policies),
             internal_traffic_policy=draw(st.none() | policies),
-            session_affinity=draw(st.sampled_from(("None", "ClientIP"))),
+            session_affinity=draw(_mostly("None", "ClientIP")),
             session_affinity_config=draw(
                 st.none() | st.integers(1, 60).map(lambda s: SessionAffinityConfig(ClientIPConfig(s)))
             ),

@@ -71,6 +71,8 @@ def _error_at(decision: Decision) -> str | None:
         return "refused"
     if decision.outcome is Outcome.PASS:
         return None
+    if decision.packet.source.address == destination.address and destination.address not in INTERFACE_ADDRESSES:
+        return "timeout"  # a pod that does not know itself again: its own address comes in from outside
     source = NAMES.get(decision.packet.source.address, "")
     comes_back_here = decision.masquerade or "n1" in (NODE_OF.get(machine, machine), NODE_OF.get(source, source))
     return None if comes_back_here else "timeout"

@@ -57,8 +57,14 @@ class World:
 
 worlds = st.builds(
     World,
-    st.lists(strategies.services(), min_size=1, max_size=4).map(tuple),
-    st.lists(strategies.endpoint_slices(), min_size=1, max_size=5).map(tuple),
+    st.lists(strategies.services(), min_size=2, max_size=4).map(tuple),
+    st.tuples(
+        *[
+            strategies.slices_of(service, family, f"{service}-{family}")
+            for service in strategies.SERVICE_NAMES
+            for family in Family
+        ]
+    ),
     views,
     st.tuples(*[st.integers(0, 10_000)] * 6),
 )
@@ -67,12 +73,11 @@ worlds = st.builds(
 def probes(world: World, table: ForwardingTable) -> list[Probe]:
     """Connections to what is served, and to what is beside it."""
     addresses = {Family.IPV4: (ADDRESSES["n1"][0], SECONDARY_ADDRESS), Family.IPV6: ADDRESSES["n1"][1:]}
-    possible = []
+    possible = [(strategies.CLUSTER_IPS[family][0], 81, Protocol.TCP) for family in Family]
     for key in table.frontends:
         if key.protocol is not Protocol.SCTP:
             hosts = addresses[key.family] if key.is_node_port else (key.address,)
-            possible += [(host, port, key.protocol) for host in hosts for port in (key.port, 81)]
-    possible += [(next(iter(strategies.CLUSTER_IPS[family])), 80, Protocol.TCP) for family in Family]
+            possible += [(host, key.port, key.protocol) for host in hosts]
     found = []
     for number in world.chosen:
         host, port, protocol = possible[number % len(possible)]
