@@ -1,0 +1,50 @@
+"""From pools to chains: who is picked, and what happens to the packet there.
+
+KUBE-SVC-...  whoever is remembered at an endpoint goes there; of the others the first endpoint gets 1 in n, the
+              next 1 in n-1 of what is left, and so on, so that all are equally likely
+KUBE-SEP-...  one endpoint: a client that is the endpoint itself is masqueraded, then the destination is translated
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from dataplane.iptables import rules
+from dataplane.iptables.chain import Rules
+from dataplane.iptables.names import ENDPOINT, ChainNames
+from dataplane.iptables.rules import comment, jump, rule
+from dataplane.iptables.skeleton import MARK_MASQUERADE
+from dataplane.table import Affinity, Backend, Family, Pool, Protocol
+
+
+def endpoint_name(names: ChainNames, backend: Backend, affinity: Affinity | None) -> str:
+    """The endpoint's chain, and its memory's name. Whether there is a memory makes another chain of it."""
+    return names.name(ENDPOINT, affinity is not None, str(backend))
+
+
+def pool_rules(pool: Pool, service: str, name_of: Callable[[Backend], str], *, comments: bool) -> Iterator[str]:
+    """The rules of a pool's chain. `name_of` gives the endpoints' chains."""
+
+    def to(backend: Backend, match: str) -> str:
+        remark = comment(f"{service} -> {backend}") if comments else ""
+        return rule(remark, match, jump(name_of(backend)))
+
+    if pool.affinity is not None:
+        for backend in pool.backends:
+            family = Family.of(backend.address)
+            yield to(backend, rules.seen_within(name_of(backend), pool.affinity.seconds, family))
+    for left, backend in zip(range(len(pool.backends), 0, -1), pool.backends, strict=True):
+        yield to(backend, rules.one_in(left) if left > 1 else "")
+
+
+def endpoint_rules(
+    name: str, backend: Backend, protocol: Protocol, service: str, *, remembers: bool, comments: bool
+) -> Rules:
+    """The rules of an endpoint's chain, which is called `name`."""
+    remark = comment(service) if comments else ""
+    memory = rules.remember(name, Family.of(backend.address)) if remembers else ""
+    transport = protocol.lower()
+    return (
+        rule(rules.source(backend.address), remark, jump(MARK_MASQUERADE)),
+        rule(f"-p {transport}", remark, memory, f"-m {transport}", rules.translate(backend.endpoint)),
+    )
