@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -37,7 +38,8 @@ def _take_over(state: StateDirectory) -> int:
         known = state.read()
         # It has not written its process id in its first moments.
         if known is not None and known.supervisor and not asked:
-            os.kill(known.supervisor, number)
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself; the lock follows
+                os.kill(known.supervisor, number)
             asked = True
         if time.monotonic() > deadline:
             number, asked, deadline = signal.SIGKILL, False, time.monotonic() + _PATIENCE

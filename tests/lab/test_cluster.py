@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 from dataplane.errors import InputError
 from lab.api.patches.merge import merge_patch
 from lab.cluster.apply import LAST_APPLIED, three_way_patch, with_last_applied
+from lab.cluster.down import down
 from lab.cluster.kinds import resource_of, resources_named
 from lab.cluster.kubeconfig import kubeconfig
 from lab.cluster.nodes import node_object
@@ -27,6 +31,9 @@ json_values = st.recursive(
     max_leaves=8,
 )
 objects = st.dictionaries(st.sampled_from("abcd"), json_values, max_size=4)
+
+
+_NOBODY = 65534
 
 
 def options(**given: Any) -> LabOptions:
@@ -81,6 +88,33 @@ def test_the_lock_tells_a_running_lab_from_a_crashed_one(tmp_path: Path) -> None
     os.close(lock)  # as the kernel does when the process ends
     assert not state.is_alive
     assert state.exists
+
+
+def test_who_is_not_root_may_ask_whether_a_lab_runs() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        state = StateDirectory("one", Path(folder))
+        lock = state.create()
+        (state.path / "lock").chmod(0o444)  # what 0644 is to anybody but its owner
+        owner = os.geteuid()
+        try:
+            if owner == 0:
+                os.seteuid(_NOBODY)
+            assert state.is_alive
+        finally:
+            os.seteuid(owner)
+            os.close(lock or 0)
+
+
+def test_a_supervisor_that_ends_before_it_is_told_to_is_down_all_the_same(tmp_path: Path) -> None:
+    state = StateDirectory("one", tmp_path)
+    lock = state.create()
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    state.write(LabState(gone.pid, options(name="one")))
+    threading.Timer(0.2, os.close, (lock,)).start()  # the lock goes a little after the process
+    assert down("one", root=tmp_path)
+    assert not state.exists
 
 
 def test_labs_of_different_names_do_not_see_each_other(tmp_path: Path) -> None:
