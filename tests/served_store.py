@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from lab.api.server import ApiServer
@@ -36,6 +36,10 @@ class Served:
             return work()
 
         return asyncio.run_coroutine_threadsafe(do(), self._loop).result(10)
+
+    def run(self, work: Coroutine[None, None, T]) -> T:
+        """Run this in the server's thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     @property
     def watches(self) -> list[object]:

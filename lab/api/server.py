@@ -198,8 +198,8 @@ class ApiServer:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
         await response.prepare(request)
-        writing = asyncio.ensure_future(_write(response, stream))
-        self.faults.running(writing)
+        writing = asyncio.ensure_future(self._write(response, stream))
+        self.faults.running(writing, response)
         try:
             await writing
         except asyncio.CancelledError:
@@ -212,10 +212,10 @@ class ApiServer:
         await response.write_eof()
         return response
 
-
-async def _write(response: web.StreamResponse, stream: WatchStream) -> None:
-    async for lines in stream.lines():
-        await response.write(lines)
+    async def _write(self, response: web.StreamResponse, stream: WatchStream) -> None:
+        async for lines in stream.lines():
+            if not self.faults.mute:
+                await response.write(lines)
 
 
 def _verb(request: web.Request, named: bool) -> str:

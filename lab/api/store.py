@@ -130,18 +130,20 @@ class Store:
         ApiError 410 if the history does not reach back to that version.
         """
         table = self._tables[resource]
+        before: dict[str, Stored | None] = {}
+        keys: Sequence[str] = table.keys
         if not version or version >= self._version:
-            version, keys, before = self._version, table.keys, {}
-        else:
-            before = table.history.undone_to(version)
-            keys = sorted(set(table.keys) | before.keys()) if before else table.keys
+            version = self._version
+        elif before := table.history.undone_to(version):
+            absent = {key for key, stored in before.items() if stored is None}
+            keys = sorted((table.objects.keys() | before.keys()) - absent)
+        first, last = which.span(keys, start)
         items: list[Stored] = []
-        for i in range(*which.span(keys, start)):
-            key = keys[i]
-            stored = before[key] if key in before else table.objects[key]
-            if stored is not None and which.matches(stored):
+        for i in range(first, last):
+            stored = before.get(keys[i]) or table.objects[keys[i]]
+            if which.matches(stored):
                 if limit and len(items) == limit:
-                    return Page(items, version, key, which.span(keys, start)[1] - i)
+                    return Page(items, version, keys[i], last - i)
                 items.append(stored)
         return Page(items, version)
 

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from aiohttp import web
+
 from lab.api.errors import ApiError
 from lab.api.http.routing import Target
 
@@ -25,12 +27,14 @@ class _Planned:
 
 
 class Faults:
-    """What goes wrong. `delay` holds every answer back for so many seconds."""
+    """What goes wrong. `delay` holds every answer back for so many seconds; `mute` has watches stay open, but say
+    nothing more (what they would have said is lost)."""
 
     def __init__(self) -> None:
         self.delay = 0.0
+        self.mute = False
         self._planned: list[_Planned] = []
-        self._watches: set[asyncio.Task[None]] = set()
+        self._watches: dict[asyncio.Task[None], web.StreamResponse] = {}
 
     def refuse(self, code: int, *, times: int = 1, plural: str = "", verb: str = "") -> None:
         """Answer the next requests with this HTTP code and a Status. `verb` is list, watch, get, create, ..."""
@@ -47,8 +51,16 @@ class Faults:
             watch.cancel()
         return len(watches)
 
+    async def say(self, line: bytes) -> int:
+        """Put these bytes into every running watch. Returns how many there were."""
+        responses = list(self._watches.values())
+        for response in responses:
+            await response.write(line)
+        return len(responses)
+
     def clear(self) -> None:
         self.delay = 0.0
+        self.mute = False
         self._planned.clear()
 
     # --- for the server -----------------------------------------------------------------------------------------
@@ -66,10 +78,10 @@ class Faults:
         reason = {410: "Expired", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
         raise ApiError(planned.code, reason.get(planned.code, "Unknown"), "a fault that a test asked for")
 
-    def running(self, watch: asyncio.Task[None]) -> None:
-        """Remember a running watch."""
-        self._watches.add(watch)
-        watch.add_done_callback(self._watches.discard)
+    def running(self, watch: asyncio.Task[None], response: web.StreamResponse) -> None:
+        """Remember a running watch, and where it writes to."""
+        self._watches[watch] = response
+        watch.add_done_callback(lambda _: self._watches.pop(watch, None))
 
     @property
     def watches(self) -> Iterable[asyncio.Task[None]]:

@@ -328,6 +328,16 @@ class TestFaults:
         assert client.get(f"{CONFIG_MAPS_PATH}/a") == {"kind": 7}
         assert client.get(f"{CONFIG_MAPS_PATH}/a")["kind"] == "ConfigMap"
 
+    def test_a_watch_can_be_made_to_say_anything_or_nothing(self, served: Served) -> None:
+        url = f"{served.url}{CONFIG_MAPS_PATH}?watch=true"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            assert served.run(served.server.faults.say(b"garbage\n")) == 1
+            assert answer.readline() == b"garbage\n"
+            served.server.faults.mute = True
+            served.call(lambda: served.store.create(CONFIG_MAPS, config_map("unsaid")))
+            served.run(served.server.faults.say(b"after\n"))
+            assert answer.readline() == b"after\n"
+
     def test_a_dropped_watch_ends_in_the_middle(self, served: Served) -> None:
         host, port = served.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=10) as connection:
