@@ -52,7 +52,7 @@ class NftablesDataplane:
             self._channel = Channel()
             self._watch = Watch()
         except OSError as error:
-            raise DataplaneError(f"nftables: cannot open a netlink socket: {error}") from error
+            raise DataplaneError(f"nftables: not to be used here: {error}") from error
         self._flows = FlowCleaner()
         self._table = ForwardingTable()
         self._applied = False
@@ -91,8 +91,8 @@ class NftablesDataplane:
         families = {layer: _Family(Ruleset(layer, table.detect_local, self._mark)) for layer in _LAYERS}
         transaction = Transaction()
         relocations: dict[Layer3, dict[str, Relocation]] = {}
-        self._watch.reset()  # whatever was done to the tables, this repairs it
         with _reading():
+            self._watch.reset()  # whatever was done to the tables, this repairs it
             for layer, family in families.items():
                 plan = family.ruleset.update(changes, table)
                 kept = self._clear(transaction, layer, family, plan)
@@ -206,9 +206,9 @@ class NftablesDataplane:
 
     def audit(self) -> Drift:
         """Compare the kernel's tables with the last one applied. After drift, the next apply writes everything."""
-        self._watch.reset()
         drifts = []
         with _reading():
+            self._watch.reset()
             for layer in _LAYERS:
                 plan = self._cold(layer)[1] if self._applied else None
                 drifts.append(audit(self._channel, layer, plan))
@@ -221,11 +221,8 @@ class NftablesDataplane:
 
     def tampered(self) -> bool:
         """Whether somebody else may have changed our tables since the last audit or full apply. Lists nothing."""
-        return self._watch.tampered()
-
-    def fileno(self) -> int:
-        """Readable when somebody changed a ruleset in this namespace; then ask `tampered`."""
-        return self._watch.fileno()
+        with _reading():
+            return self._watch.tampered()
 
     @property
     def pending(self) -> frozenset[FrontendKey]:

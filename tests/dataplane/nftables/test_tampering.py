@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dataplane.netlink.channel import Channel
 from dataplane.nftables import NftablesDataplane
+from dataplane.nftables.transaction import Transaction
+from dataplane.nftables.watch import QUIET_CALLS
 
 pytestmark = pytest.mark.kernel
 
@@ -45,15 +49,78 @@ def test_somebody_who(command: str, ipv4: Any, in_new_namespace: Callable[..., A
     in_new_namespace(work)
 
 
-def test_changes_of_other_tables_are_none_of_ours(
+def test_whose_tables_a_stranger_changes_is_told_after_one_audit(
     ipv4: Any, in_new_namespace: Callable[..., Any], nft: Callable[..., str]
 ) -> None:
     def work() -> None:
         dataplane = NftablesDataplane()
         dataplane.apply(ipv4.everything())
-        nft("add table ip other; add chain ip other c; add table inet svcplane; delete table inet svcplane")
-        assert not dataplane.tampered()
+        nft("add table ip other")
+        assert dataplane.tampered()  # somebody wrote, and nobody was listening
         assert not dataplane.audit()
+        nft("add chain ip other c; add table inet svcplane; delete table inet svcplane")
+        assert not dataplane.tampered()
+        dataplane.apply(ipv4.table())
+        assert not dataplane.tampered()
+        nft("add chain ip svcplane c")
+        assert dataplane.tampered()
+
+    in_new_namespace(work)
+
+
+def listeners() -> int:
+    """Sockets of this namespace that want to hear of nftables changes."""
+    lines = Path("/proc/thread-self/net/netlink").read_text().splitlines()[1:]
+    return sum(int(groups, 16) >> 6 & 1 for _, protocol, _, groups, *_ in map(str.split, lines) if protocol == "12")
+
+
+def test_nobody_listens_where_nobody_else_writes_and_not_for_ever(
+    ipv4: Any, in_new_namespace: Callable[..., Any], nft: Callable[..., str]
+) -> None:
+    def work() -> None:
+        dataplane = NftablesDataplane()
+        dataplane.apply(ipv4.everything())
+        assert not dataplane.tampered()
+        assert listeners() == 0
+        nft("add table ip other")
+        assert dataplane.tampered()
+        assert listeners() == 1
+        assert not dataplane.audit()
+        for _ in range(QUIET_CALLS + 1):
+            assert not dataplane.tampered()
+        assert listeners() == 0
+        nft("flush ruleset")
+        assert dataplane.tampered()
+
+    in_new_namespace(work)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["a new stranger", "a known stranger"])
+def test_what_a_stranger_does_while_we_write_is_noticed(
+    known: bool,
+    ipv4: Any,
+    in_new_namespace: Callable[..., Any],
+    nft: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commit = Transaction.commit
+
+    def commit_and_be_disturbed(transaction: Transaction, channel: Channel) -> None:
+        commit(transaction, channel)
+        nft("flush chain ip svcplane translate")
+
+    def work() -> None:
+        dataplane = NftablesDataplane()
+        dataplane.apply(ipv4.everything())
+        if known:
+            nft("add table ip other")
+            assert dataplane.tampered()
+            assert not dataplane.audit()
+        with monkeypatch.context() as disturbed:
+            disturbed.setattr(Transaction, "commit", commit_and_be_disturbed)
+            dataplane.apply(ipv4.table())
+        assert dataplane.tampered()
+        assert dataplane.audit()
 
     in_new_namespace(work)
 
