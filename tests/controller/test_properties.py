@@ -102,6 +102,14 @@ def test_this_node_is_refused_only_where_everyone_is(
 
 
 @given(services, slices, views)
+def test_where_pods_cannot_be_told_they_are_clients_outside(
+    service: Service, pieces: list[EndpointSlice], view: NodeView
+) -> None:
+    for key, frontend in compiled(service, pieces, view).frontends.items():
+        assert view.detect_local.applies_to(key.family) or frontend.pod == frontend.outside
+
+
+@given(services, slices, views)
 def test_all_pools_of_a_service_port_share_one_memory(
     service: Service, pieces: list[EndpointSlice], view: NodeView
 ) -> None:

@@ -297,6 +297,7 @@ class TestBackendsOnThisHost:
 
     def test_this_node_itself_is_seen_as_this_node(self) -> None:
         (decision,) = ask(self.TABLE, "n1", CLUSTER_IP, 80).decisions
+        assert decision.masquerade
         assert decision.packet.source.address == N1
 
 
@@ -368,6 +369,22 @@ class TestAffinity:
         known = known.at(10000)
         known = known.after(sent, decide(table, sent, known, first))
         assert self.connect(table, known.at(10800), first)[0] == "b1"
+
+    def test_nor_do_they_take_back_what_a_later_connection_was_given(self) -> None:
+        table = self.sticky("b1", "b3")
+        sent = packet("c1", CLUSTER_IP, 80)
+        known = state().after(sent, decide(table, sent, state(), last))
+        _, known = self.connect(table, known.at(10000), first)
+        known = known.after(sent, decide(table, sent, known, first))
+        assert self.connect(table, known.at(20000), first)[0] == "b3"
+
+    def test_two_ports_of_an_address_are_two_backends(self) -> None:
+        of = service("web", session_affinity="ClientIP")
+        slices = [piece("web", "b1", name=str(number), ports=[("", number)]) for number in (8080, 8081)]
+        sent = packet("c1", CLUSTER_IP, 80)
+        known = state().after(sent, decide(compiled(of, *slices), sent, state(), last))
+        again = decide(compiled(of, *slices), packet("c1", CLUSTER_IP, 80), known, first)
+        assert again.packet.destination.port == 8081
 
     def test_a_backend_outside_the_pool_does_not_count_there(self) -> None:
         """A client with a remote backend comes in where only local ones are allowed."""
