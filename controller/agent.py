@@ -118,7 +118,8 @@ class Agent:
             raise wrong.exceptions[0] from None
         finally:
             await self._health_checks.close()
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            # What is being programmed now is finished: whoever owns the dataplane may close it after this.
+            self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _changed(self) -> None:
         self._runner.request()

@@ -1,96 +1,169 @@
-"""`svcplane agent`: program this node's Services, in kube-proxy's place. The flags are named as kube-proxy's."""
+"""`svcplane agent`: program this node's Services, in kube-proxy's place, with its flags and its configuration file."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import platform
 import signal
-import sys
+from pathlib import Path
 
-from controller.agent import Agent, AgentOptions
-from controller.api.access import Access
+from controller.agent import Agent
 from controller.api.client import Client
 from controller.api.connect import connect
-from controller.runner import Pace
+from controller.api.errors import ApiServerError
+from controller.configuration import decode, fields
+from controller.configuration.check import problems
+from controller.configuration.options import agent_options, completed
+from controller.configuration.schema import KubeProxyConfiguration
+from controller.configuration.watch import contents
+from controller.sysctls import set_conntrack
 from dataplane.errors import InputError
-from dataplane.interface import Dataplane
+from dataplane.interface import DataplaneError
 from dataplane.nftables import NftablesDataplane
-from svcplane.flags import duration, listen_address
-from svcplane.node_flags import add_node_flags, node_options
+from dataplane.version import VERSION
+from svcplane import agent_flags
+from svcplane.logs import set_up_logging
 
-_PROXY_MODES = ("nftables",)
+_log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    cluster = parser.add_argument_group("the cluster")
-    cluster.add_argument("--kubeconfig", default="", help="API server and credentials (default: those of a pod)")
-    cluster.add_argument("--master", default="", help="URL of the API server, in place of the kubeconfig's")
-    cluster.add_argument("--hostname-override", default="", help="this node's name (default: the host's name)")
-
-    add_node_flags(parser)
-
-    rules = parser.add_argument_group("rules")
-    rules.add_argument("--proxy-mode", default="nftables", metavar="MODE", help=" | ".join(_PROXY_MODES))
-    rules.add_argument("--masquerade-bit", type=int, default=14, metavar="BIT", help="of the packet mark (default: 14)")
-    rules.add_argument("--bind-address", default="0.0.0.0", metavar="IP", help="overrides the primary node address")
-
-    pace = parser.add_argument_group("pace")
-    pace.add_argument(
-        "--min-sync-period", "--iptables-min-sync-period", type=duration, default=0.05, metavar="DURATION",
-        help="the least time between two syncs (default: 50ms)",
-    )  # fmt: skip
-    pace.add_argument(
-        "--sync-period", "--iptables-sync-period", type=duration, default=30.0, metavar="DURATION",
-        help="the most time between two tries of a sync that fails (default: 30s)",
-    )  # fmt: skip
-
-    service = parser.add_argument_group("service")
-    service.add_argument(
-        "--healthz-bind-address", type=listen_address, default=("0.0.0.0", 10256), metavar="IP:PORT",
-        help="where /healthz and /livez answer; empty: nowhere (default: 0.0.0.0:10256)",
-    )  # fmt: skip
-    service.add_argument("-v", "--verbosity", type=int, default=2, metavar="LEVEL", help="4 and more: say everything")
-    service.add_argument("--cleanup", action="store_true", help="remove all of svcplane's rules, and exit")
+    agent_flags.add_flags(parser)
+    parser.add_argument("--version", action="version", version=f"svcplane {VERSION}")
 
 
 def run(args: argparse.Namespace) -> int:
-    logging.basicConfig(
-        level=logging.DEBUG if args.verbosity >= 4 else logging.INFO,
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    options = _options(args)
+    configuration, remarks = configure(args)
+    if path := getattr(args, "write_config_to", ""):
+        _write(Path(path), configuration)
+        return 0
+    set_up_logging(configuration.logging.format, configuration.logging.verbosity)
+    for remark in remarks:
+        _log.warning("%s", remark)
     if os.geteuid() != 0:
         raise InputError("programming the kernel needs root (CAP_NET_ADMIN)")
-    dataplane = NftablesDataplane(mark_bit=args.masquerade_bit)
-    if args.cleanup:
-        dataplane.cleanup()
-        return 0
-    access = connect(args.kubeconfig, master=args.master)
-    return asyncio.run(_run(options, access, dataplane))
-
-
-def _options(args: argparse.Namespace) -> AgentOptions:
-    if args.proxy_mode not in _PROXY_MODES:
-        raise InputError(f"--proxy-mode: {args.proxy_mode!r} is none of {', '.join(_PROXY_MODES)}")
-    if not 0 <= args.masquerade_bit <= 31:
-        raise InputError(f"--masquerade-bit: {args.masquerade_bit} is not between 0 and 31")
-    name = (args.hostname_override.strip() or platform.node().strip()).lower()
-    pace = Pace(minimum=args.min_sync_period, retry_most=args.sync_period)
-    return AgentOptions(node_options(args, name, args.bind_address), pace, args.healthz_bind_address)
-
-
-async def _run(options: AgentOptions, access: Access, dataplane: Dataplane) -> int:
-    """Until SIGTERM or SIGINT. What is programmed stays, so that packets flow while the next agent starts."""
-    async with Client(access) as client:
-        agent = asyncio.create_task(Agent(options, client, dataplane).run())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, agent.cancel)
-        try:
-            await agent
-        except asyncio.CancelledError:
+    try:
+        if getattr(args, "cleanup", False):
+            NftablesDataplane().cleanup()
             return 0
+        _set_up_host(configuration)
+        if getattr(args, "init_only", False):
+            return 0
+        return asyncio.run(_run(args, configuration))
+    except DataplaneError as error:
+        _log.error("%s", error)
+        return 1
+
+
+def configure(args: argparse.Namespace, text: str | None = None) -> tuple[KubeProxyConfiguration, list[str]]:
+    """What flags and file say together, complete and checked, and what has to be remarked about it.
+
+    `text` stands for the file's content, if it has been read already. InputError if anything is wrong.
+    """
+    path = getattr(args, "config", "")
+    if path:
+        configuration, left_out = decode.read_file(Path(path)) if text is None else decode.decode(text)
+        remarks = [f"{path}: {line}" for line in left_out]
+        remarks += [f"{flag}: ignored, as --config is given" for flag in agent_flags.ignored_beside_file(args)]
+        configuration = agent_flags.beside_file(configuration, args)
+    else:
+        configuration, remarks = agent_flags.from_flags(args), []
+    configuration = completed(configuration)
+    found = [f"{_name(args, field)}: {text}" for field, text in problems(configuration)]
+    if found:
+        raise InputError("\n".join(found))
+    remarks += agent_flags.without_effect(args)
+    remarks += (f"{_name(args, p)}: {text}" for p, text in map(_split, fields.without_effect(configuration)))
+    return configuration, remarks
+
+
+def _split(line: str) -> tuple[str, str]:
+    path, _, text = line.partition(": ")
+    return path, text
+
+
+def _name(args: argparse.Namespace, path: str) -> str:
+    """How whoever gave the field calls it: by its path in the file, or by its flag."""
+    flags = next((field.flags for field in fields.FIELDS if field.path == path), ())
+    if getattr(args, "config", ""):
+        return f"{args.config}: {path}"
+    return flags[0] if flags else path
+
+
+def _write(path: Path, configuration: KubeProxyConfiguration) -> None:
+    try:
+        path.write_text(decode.encode(configuration))
+    except OSError as error:
+        raise InputError(f"--write-config-to: can't write {path}: {error.strerror}") from error
+
+
+def _set_up_host(configuration: KubeProxyConfiguration) -> None:
+    for written in set_conntrack(configuration.conntrack):
+        _log.info("set %s", written)
+    try:
+        Path("/proc/self/oom_score_adj").write_text(str(configuration.oom_score_adj))
+    except OSError as error:
+        _log.info("oomScoreAdj: can't be set to %d: %s", configuration.oom_score_adj, error.strerror)
+
+
+async def _run(args: argparse.Namespace, configuration: KubeProxyConfiguration) -> int:
+    """Until SIGTERM or SIGINT. What is programmed stays, so that packets flow while the next agent starts.
+
+    When the file changes, one agent ends and the next begins: its first sync replaces the rules in one transaction.
+    """
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    while not ended.is_set():
+        agent = asyncio.create_task(_run_agent(args, configuration))
+        waiting = asyncio.create_task(ended.wait())
+        new = asyncio.create_task(_next_configuration(args, configuration))
+        await asyncio.wait({agent, waiting, new}, return_when=asyncio.FIRST_COMPLETED)
+        if agent.done():
+            agent.result()
+        for task in (agent, waiting, new):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await agent
+        if new.done() and not new.cancelled():
+            configuration = new.result()
     return 0
+
+
+async def _run_agent(args: argparse.Namespace, configuration: KubeProxyConfiguration) -> None:
+    access = connect(configuration.client_connection.kubeconfig, master=getattr(args, "master", ""))
+    dataplane = NftablesDataplane(mark_bit=configuration.nftables.masquerade_bit)
+    try:
+        async with Client(access) as client:
+            await Agent(agent_options(configuration, platform.node()), client, dataplane).run()
+    finally:
+        dataplane.close()
+
+
+async def _next_configuration(
+    args: argparse.Namespace, configuration: KubeProxyConfiguration
+) -> KubeProxyConfiguration:
+    """Wait until the file says something else, and something usable."""
+    path = getattr(args, "config", "")
+    if not path:
+        await asyncio.Event().wait()
+    async for text in contents(Path(path)):
+        try:
+            new, remarks = configure(args, text)
+            if new == configuration:
+                continue
+            connect(new.client_connection.kubeconfig, master=getattr(args, "master", ""))
+            _set_up_host(new)
+        except (InputError, ApiServerError) as error:
+            _log.error("the changed configuration is not used: %s", error)
+            continue
+        set_up_logging(new.logging.format, new.logging.verbosity)
+        _log.info("%s has changed: starting anew with it", path)
+        for remark in remarks:
+            _log.warning("%s", remark)
+        return new
+    raise AssertionError("the file is looked at for ever")

@@ -1,4 +1,4 @@
-"""The flags that say how a node treats its Services. `agent` and `explain` have the same ones."""
+"""The flags that say how a node treats its Services, for commands that are not `agent` but imagine one."""
 
 from __future__ import annotations
 

@@ -1,0 +1,66 @@
+"""What the agent needs to know, from the configuration."""
+
+from __future__ import annotations
+
+import msgspec
+
+from controller.agent import AgentOptions
+from controller.configuration.addresses import listen_address
+from controller.configuration.decode import as_json
+from controller.configuration.schema import KubeProxyConfiguration
+from controller.node import PRIMARY, NodeOptions, check_options
+from controller.runner import Pace
+from dataplane.table import Family
+
+_HEALTHZ_PORT, _METRICS_PORT = 10256, 10249
+_LOOPBACK = {Family.IPV4: "127.0.0.1", Family.IPV6: "[::1]"}
+_EVERYWHERE = {Family.IPV4: "0.0.0.0", Family.IPV6: "[::]"}
+
+
+def completed(configuration: KubeProxyConfiguration) -> KubeProxyConfiguration:
+    """With the addresses that nothing was said about: of the family that `bindAddress` has."""
+    family = Family.of(configuration.bind_address)
+    found = configuration
+    if found.healthz_bind_address is None:
+        found = msgspec.structs.replace(found, healthz_bind_address=f"{_EVERYWHERE[family]}:{_HEALTHZ_PORT}")
+    if found.metrics_bind_address is None:
+        found = msgspec.structs.replace(found, metrics_bind_address=f"{_LOOPBACK[family]}:{_METRICS_PORT}")
+    return found
+
+
+def agent_options(configuration: KubeProxyConfiguration, host_name: str) -> AgentOptions:
+    """From a complete configuration without problems."""
+    rules = configuration.nftables
+    return AgentOptions(
+        node=node_options(configuration, node_name(configuration, host_name)),
+        pace=Pace(minimum=rules.min_sync_period.seconds, retry_most=rules.sync_period.seconds),
+        healthz=listen_address(configuration.healthz_bind_address or "", _HEALTHZ_PORT),
+        metrics=listen_address(configuration.metrics_bind_address or "", _METRICS_PORT),
+        insist_on_addresses=configuration.bind_address_hard_fail,
+        mode=configuration.mode,
+        configuration=as_json(configuration),
+    )
+
+
+def node_name(configuration: KubeProxyConfiguration, host_name: str) -> str:
+    """The name of this node's object."""
+    return (configuration.hostname_override.strip() or host_name.strip()).lower()
+
+
+def node_options(configuration: KubeProxyConfiguration, name: str) -> NodeOptions:
+    """Checked. InputError names what is wrong by its flag."""
+    mode = configuration.detect_local_mode
+    # In the other modes kube-proxy does not look at it, so what stands there must not matter.
+    networks = configuration.cluster_cidr.split(",") if mode == "ClusterCIDR" else ()
+    return check_options(
+        NodeOptions(
+            name=name,
+            detect_local_mode=mode,
+            cluster_cidrs=tuple(n.strip() for n in networks if n.strip()),
+            bridge_interface=configuration.detect_local.bridge_interface,
+            interface_name_prefix=configuration.detect_local.interface_name_prefix,
+            node_port_addresses=tuple(configuration.node_port_addresses) or (PRIMARY,),
+            masquerade_all=configuration.nftables.masquerade_all,
+            bind_address=configuration.bind_address,
+        )
+    )

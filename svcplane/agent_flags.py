@@ -1,0 +1,218 @@
+"""The agent's flags: those of the configuration's fields, from their table, and those that are no part of it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from controller.configuration.duration import Duration
+from controller.configuration.fields import FIELDS, Field, Kind, value_of, with_value
+from controller.configuration.options import completed
+from controller.configuration.schema import KubeProxyConfiguration
+from svcplane.flags import boolean, words
+
+
+class Command(NamedTuple):
+    """A flag that says what to do, and is no part of the configuration."""
+
+    flags: tuple[str, ...]
+    kind: Kind
+    meaning: str
+    instead: str = ""
+
+
+COMMANDS = (
+    Command(("--config",), Kind.TEXT, "the file; other flags of the configuration are ignored then"),
+    Command(("--write-config-to",), Kind.TEXT, "write the whole configuration to this file, and exit"),
+    Command(("--init-only",), Kind.BOOLEAN, "do what needs all privileges (conntrack's settings), and exit"),
+    Command(("--cleanup",), Kind.BOOLEAN, "remove all of svcplane's rules, and exit"),
+    Command(("--master",), Kind.TEXT, "URL of the API server, in place of the kubeconfig's"),
+    Command(("--healthz-port",), Kind.INTEGER, "port of --healthz-bind-address; 0: nowhere"),
+    Command(("--metrics-port",), Kind.INTEGER, "port of --metrics-bind-address; 0: nowhere"),
+    Command(
+        ("--log-text-split-stream", "--log-json-split-stream"), Kind.BOOLEAN,
+        "errors to standard error, the rest to standard output", "everything goes to standard error",
+    ),
+    Command(
+        ("--log-text-info-buffer-size", "--log-json-info-buffer-size"), Kind.TEXT, "buffer of the log",
+        "standard error is written line by line, at once",
+    ),
+    Command(("--boot-id-file", "--machine-id-file"), Kind.TEXT, "unused by kube-proxy too", "nothing"),
+)  # fmt: skip
+
+#: Flags that count beside --config, as they do for kube-proxy.
+_BESIDE_A_FILE = ("hostnameOverride", "logging.")
+
+_PREFIX = "field:"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """What is not given is not in the namespace that comes of it."""
+    for command in COMMANDS:
+        _add(parser, command.flags, command.kind, command.meaning, command.instead, None)
+    default = completed(KubeProxyConfiguration())
+    for field in FIELDS:
+        if field.flags:
+            _add(
+                parser,
+                field.flags,
+                field.kind,
+                field.meaning,
+                field.instead,
+                _text(value_of(default, field.path)),
+                field,
+            )
+
+
+def _add(
+    parser: argparse.ArgumentParser,
+    flags: Iterable[str],
+    kind: Kind,
+    meaning: str,
+    instead: str,
+    default: str | None,
+    field: Field | None = None,
+) -> None:
+    text = f"{meaning} (no effect: {instead})" if instead else meaning
+    if default and not instead:
+        text += f" (default: {default})"
+    options: dict[str, Any] = {"nargs": "?", "const": True} if kind is Kind.BOOLEAN else {}
+    if field is not None:
+        options["dest"] = _PREFIX + field.path
+    parser.add_argument(
+        *flags,
+        type=_PARSERS[kind],
+        default=argparse.SUPPRESS,
+        metavar=kind.value or "TEXT",
+        help=text.replace("%", "%%"),
+        **options,
+    )
+
+
+def given_fields(args: argparse.Namespace) -> Mapping[str, Any]:
+    """The fields that flags were given for, by path."""
+    return {name.removeprefix(_PREFIX): value for name, value in vars(args).items() if name.startswith(_PREFIX)}
+
+
+def from_flags(args: argparse.Namespace) -> KubeProxyConfiguration:
+    """The configuration without a file. The deprecated port flags count where the address is not given."""
+    given = dict(given_fields(args))
+    for name, path, host in (
+        ("healthz_port", "healthzBindAddress", "0.0.0.0"),
+        ("metrics_port", "metricsBindAddress", "127.0.0.1"),
+    ):
+        port = getattr(args, name, None)
+        if port is not None and path not in given:
+            given[path] = f"{host}:{port}" if port else ""
+    return _with(KubeProxyConfiguration(), given)
+
+
+def beside_file(configuration: KubeProxyConfiguration, args: argparse.Namespace) -> KubeProxyConfiguration:
+    """The file's configuration, with those flags that beat it."""
+    return _with(configuration, {p: v for p, v in given_fields(args).items() if p.startswith(_BESIDE_A_FILE)})
+
+
+def ignored_beside_file(args: argparse.Namespace) -> Iterator[str]:
+    """The flags that were given in vain."""
+    for field in FIELDS:
+        if field.path in given_fields(args) and not field.path.startswith(_BESIDE_A_FILE):
+            yield field.flags[0]
+
+
+def without_effect(args: argparse.Namespace) -> Iterator[str]:
+    """One line for each command-only flag that is given and has no effect."""
+    for command in COMMANDS:
+        if command.instead and hasattr(args, command.flags[0].lstrip("-").replace("-", "_")):
+            yield f"{command.flags[0]}: no effect: {command.instead}"
+
+
+def _with(configuration: KubeProxyConfiguration, given: Mapping[str, Any]) -> KubeProxyConfiguration:
+    for path, value in given.items():
+        configuration = with_value(configuration, path, value)
+    return configuration
+
+
+def _duration(text: str) -> Duration:
+    try:
+        return Duration.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from error
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from error
+
+
+def _gates(text: str) -> dict[str, bool]:
+    pairs = (word.partition("=") for word in words(text))
+    return {name: boolean(value) for name, _, value in pairs}
+
+
+_PARSERS: Mapping[Kind, Callable[[str], Any]] = {
+    Kind.TEXT: str,
+    Kind.BOOLEAN: boolean,
+    Kind.INTEGER: _integer,
+    Kind.NUMBER: _number,
+    Kind.DURATION: _duration,
+    Kind.WORDS: lambda text: list(words(text)),
+    Kind.GATES: _gates,
+    Kind.OTHER: lambda text: [{"filePattern": text}],
+}
+
+
+def _text(value: Any) -> str:
+    """A default, as its flag would be written."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | dict):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def table() -> str:
+    """All flags and fields in Markdown: docs/kube-proxy-flags.md."""
+    default = completed(KubeProxyConfiguration())
+    lines = [_HEAD]
+    for command in COMMANDS:
+        lines.append(_row(command.flags, "", "", command.meaning, command.instead))
+    for field in FIELDS:
+        value = _text(value_of(default, field.path))
+        lines.append(_row(field.flags, field.path, value, field.meaning, field.instead))
+    return "\n".join(lines) + "\n"
+
+
+def _row(flags: Iterable[str], path: str, default: str, meaning: str, instead: str) -> str:
+    cells = (" ".join(f"`{f}`" for f in flags), f"`{path}`" * bool(path), f"`{default}`" * bool(default), meaning)
+    return f"| {' | '.join(cells)} | {instead or 'honoured'} |".replace("  ", " ")
+
+
+_HEAD = """\
+# kube-proxy's flags and configuration, and what becomes of them
+
+`svcplane agent` takes kube-proxy's flags, and its file: `KubeProxyConfiguration`, `kubeproxy.config.k8s.io/v1alpha1`.
+This page is made from the table that reads them (`svcplane.agent_flags`), and a test keeps it so.
+
+- What is honoured does what kube-proxy's does in its nftables mode, unless its meaning says otherwise.
+- What is not honoured is named here with what happens instead, and a line of the log says so when it is set.
+- What is wrong ends the agent with one line that names the flag, or the field by its path, and exit code 2.
+- With `--config` the other flags of the configuration are ignored, and named in the log, but for
+  `--hostname-override` and those of the log.
+- An unknown or duplicate key in the file is named in the log and left out.
+- When the file changes, the agent takes it up by itself, and packets go on meanwhile. A file that is wrong changes
+  nothing until it is put right.
+- Fields are those of the flags, except for `--iptables-sync-period` and `--iptables-min-sync-period`: kube-proxy gives
+  their values to its nftables mode too. `--masquerade-bit`, `--sync-period` and `--min-sync-period` are our own names.
+
+| Flag | Field | Default | Meaning | Here |
+|---|---|---|---|---|"""
