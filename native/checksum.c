@@ -64,21 +64,6 @@ uint64_t checksum_add(uint64_t sum, const void *data, size_t length)
 }
 
 /**
- * checksum_fold() - Bring all carries of a sum back in at its bottom
- * @sum:	Any sum
- *
- * Return: the same number in 16 bits; 0 only if @sum is 0
- */
-uint16_t checksum_fold(uint64_t sum)
-{
-	sum = (sum >> 32) + (sum & 0xffffffff);
-	sum = (sum >> 16) + (sum & 0xffff);
-	sum = (sum >> 16) + (sum & 0xffff);
-	sum = (sum >> 16) + (sum & 0xffff);
-	return (uint16_t)sum;
-}
-
-/**
  * checksum_finish() - Make the checksum of a sum (RFC 1071, section 1)
  * @sum:	Sum over all that is covered, with zero in the checksum's own place
  *
@@ -145,45 +130,4 @@ uint16_t checksum_delta128(const uint8_t before[16], const uint8_t after[16])
 		sum += (uint64_t)~old_words + new_words;
 	}
 	return checksum_fold(sum);
-}
-
-/**
- * checksum_delta_join() - Make one delta of two, as of an address and a port
- * @first:	One delta
- * @second:	The other
- *
- * Return: the delta of both changes
- */
-uint16_t checksum_delta_join(uint16_t first, uint16_t second)
-{
-	return checksum_fold((uint64_t)first + second);
-}
-
-/**
- * checksum_update() - Follow a change (RFC 1624, equation 3)
- * @checksum:	The checksum before the change
- * @delta:	What changed
- *
- * A packet whose checksum was wrong keeps a wrong one: damage on the way is still seen at the end.
- *
- * Return: the checksum after the change
- */
-uint16_t checksum_update(uint16_t checksum, uint16_t delta)
-{
-	return (uint16_t)~checksum_fold((uint64_t)(uint16_t)~checksum + delta);
-}
-
-/**
- * checksum_update_udp() - Follow a change in a UDP datagram
- * @checksum:	The checksum before the change; 0 if the sender did not make one
- * @delta:	What changed
- *
- * Return: the checksum after the change: still 0 if it was, and otherwise never 0
- */
-uint16_t checksum_update_udp(uint16_t checksum, uint16_t delta)
-{
-	if (checksum == 0)
-		return 0;
-	checksum = checksum_update(checksum, delta);
-	return checksum ? checksum : 0xffff;
 }

@@ -260,11 +260,14 @@ static struct flow *decide_new(struct engine *engine, const struct packet *packe
 }
 
 /* The flow that a packet belongs to, if it is known and goes on. */
-static struct flow *find_flow(struct engine *engine, const struct packet *packet, uint32_t hash,
+static struct flow *find_flow(struct engine *engine, const struct packet *packet, struct decision_hint hint,
 			      unsigned int *direction)
 {
-	struct flow *flow = flow_find(&engine->flows, &packet->tuple, hash, engine->now, direction);
+	const struct tuple *tuple = &packet->tuple;
+	struct flow *flow = flow_try(&engine->flows, hint.reference, tuple, engine->now, direction);
 
+	if (!flow)
+		flow = flow_find(&engine->flows, tuple, hint.hash, engine->now, direction);
 	if (flow && packet->opens && *direction == TRACKING_ORIGINAL && tracking_is_over(flow->events)) {
 		engine->flows.counters.reopened++;
 		flow_remove(&engine->flows, flow);
@@ -289,18 +292,18 @@ static bool carry_on(struct engine *engine, struct packet *packet, struct flow *
 	return false;
 }
 
-static void decide_transport(struct engine *engine, struct packet *packet, uint32_t hash, uint16_t interface,
-			     struct decision *decision)
+static void decide_transport(struct engine *engine, struct packet *packet, struct decision_hint hint,
+			     uint16_t interface, struct decision *decision)
 {
 	unsigned int direction = TRACKING_ORIGINAL;
-	struct flow *flow = find_flow(engine, packet, hash, &direction);
+	struct flow *flow = find_flow(engine, packet, hint, &direction);
 
 	if (flow) {
 		decision->rule = DECISION_FLOW;
 		if (direction == TRACKING_REPLY)
 			decision->marks |= DECISION_REPLY;
 	} else {
-		flow = decide_new(engine, packet, hash, interface, decision);
+		flow = decide_new(engine, packet, hint.hash, interface, decision);
 	}
 	if (flow && !carry_on(engine, packet, flow, direction, decision))
 		flow = NULL;
@@ -312,11 +315,11 @@ static void decide_transport(struct engine *engine, struct packet *packet, uint3
  * decision_make() - Decide about a packet, and carry it out
  * @engine:	The engine
  * @packet:	What packet_parse() found; the packet is translated in place
- * @hash:	tuple_hash() of the packet
+ * @hint:	Where its flow may be
  * @interface:	Where it came in; 0 if this host itself sends it
  * @decision:	Is filled in
  */
-void decision_make(struct engine *engine, struct packet *packet, uint32_t hash, uint16_t interface,
+void decision_make(struct engine *engine, struct packet *packet, struct decision_hint hint, uint16_t interface,
 		   struct decision *decision)
 {
 	*decision = (struct decision){
@@ -327,7 +330,7 @@ void decision_make(struct engine *engine, struct packet *packet, uint32_t hash, 
 	};
 	switch (packet->kind) {
 	case PACKET_TRANSPORT:
-		decide_transport(engine, packet, hash, interface, decision);
+		decide_transport(engine, packet, hint, interface, decision);
 		break;
 	case PACKET_PORTLESS:
 		decide_portless(engine, packet, decision);

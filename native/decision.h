@@ -123,7 +123,17 @@ struct decision {
 	uint32_t backend;
 };
 
-void decision_make(struct engine *engine, struct packet *packet, uint32_t hash, uint16_t interface,
+/**
+ * struct decision_hint - Where the flow of a packet may be
+ * @hash:	tuple_hash() of the packet
+ * @reference:	What flow_prefetch() gave for it
+ */
+struct decision_hint {
+	uint32_t hash;
+	uint32_t reference;
+};
+
+void decision_make(struct engine *engine, struct packet *packet, struct decision_hint hint, uint16_t interface,
 		   struct decision *decision);
 
 #endif

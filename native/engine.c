@@ -187,17 +187,17 @@ static void run_batch(struct engine *engine, uint8_t *memory, size_t size, struc
 		packet_parse(packet, data, packets[i].length, link);
 		if (packet->kind != PACKET_TRANSPORT)
 			continue;
-		engine->hashes[i] = tuple_hash(&engine->key, &packet->tuple);
-		index_prefetch(&engine->flows.index, engine->hashes[i]);
+		engine->hints[i].hash = tuple_hash(&engine->key, &packet->tuple);
+		index_prefetch(&engine->flows.index, engine->hints[i].hash);
 	}
 	for (size_t i = 0; i < count; i++) {
 		if (engine->packets[i].kind == PACKET_TRANSPORT)
-			flow_prefetch(&engine->flows, engine->hashes[i]);
+			engine->hints[i].reference = flow_prefetch(&engine->flows, engine->hints[i].hash);
 	}
 	for (size_t i = 0; i < count; i++) {
 		struct decision *decision = &packets[i].decision;
 
-		decision_make(engine, &engine->packets[i], engine->hashes[i], packets[i].interface, decision);
+		decision_make(engine, &engine->packets[i], engine->hints[i], packets[i].interface, decision);
 		engine->counters.outcomes[decision->outcome]++;
 		engine->counters.reasons[decision->reason]++;
 		if (decision->outcome == DECISION_REJECT)

@@ -14,8 +14,11 @@
 #include "random.h"
 #include "service.h"
 
-/* Packets that are worked on together, so that they wait for memory together. */
-#define ENGINE_BATCH 256
+/*
+ * Packets that are worked on together, so that they wait for memory together. Enough to hide the latency of memory,
+ * and few enough that what was fetched for the first is still in the nearest cache when the last is worked on.
+ */
+#define ENGINE_BATCH 64
 
 /**
  * struct engine_config - What an engine is made with, and keeps
@@ -83,7 +86,7 @@ struct engine_counters {
  * @now:	The time of the batch in milliseconds; it never goes back
  * @counters:	What went in, and what became of it
  * @packets:	What the packets of the batch are
- * @hashes:	The hashes of their tuples
+ * @hints:	Where their flows may be
  */
 struct engine {
 	struct arena arena;
@@ -98,7 +101,7 @@ struct engine {
 	uint64_t now;
 	struct engine_counters counters;
 	struct packet packets[ENGINE_BATCH];
-	uint32_t hashes[ENGINE_BATCH];
+	struct decision_hint hints[ENGINE_BATCH];
 };
 
 struct engine *engine_create(const struct engine_config *config);

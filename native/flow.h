@@ -163,8 +163,10 @@ static inline void flow_see(struct flow_table *table, struct flow *flow, unsigne
  * flow_prefetch() - Have the flow that a packet may belong to brought into the cache
  * @table:	The table
  * @hash:	The packet's hash; its bucket should be in the cache already
+ *
+ * Return: a reference to that flow for flow_try(), or INDEX_NONE
  */
-static inline void flow_prefetch(const struct flow_table *table, uint32_t hash)
+static inline uint32_t flow_prefetch(const struct flow_table *table, uint32_t hash)
 {
 	struct index_cursor cursor;
 	uint32_t reference = index_first(&table->index, hash, &cursor);
@@ -172,6 +174,26 @@ static inline void flow_prefetch(const struct flow_table *table, uint32_t hash)
 
 	__builtin_prefetch(flow, 1);
 	__builtin_prefetch(flow + ARENA_ALIGNMENT, 1);
+	return reference;
+}
+
+/**
+ * flow_try() - Whether a packet belongs to the flow that flow_prefetch() found for it
+ * @table:	The table
+ * @reference:	What flow_prefetch() gave; the table may have changed since
+ * @tuple:	The packet's
+ * @now:	Milliseconds
+ * @direction:	Set to the direction that the packet goes in, if it does
+ *
+ * Return: the flow, or NULL if only flow_find() can tell
+ */
+static inline struct flow *flow_try(const struct flow_table *table, uint32_t reference, const struct tuple *tuple,
+				    uint64_t now, unsigned int *direction)
+{
+	struct flow *flow = &table->flows[reference / 2];
+
+	*direction = reference % 2;
+	return tuple_equal(&flow->tuples[*direction], tuple) && flow->deadline > now ? flow : NULL;
 }
 
 #endif

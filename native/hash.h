@@ -93,6 +93,7 @@ static inline uint64_t hash_words(const struct hash_key *key, const uint64_t *wo
 		.d = key->second ^ UINT64_C(0x7465646279746573),
 	};
 
+#pragma GCC unroll 8
 	for (size_t i = 0; i < count; i++)
 		hash_absorb(&s, words[i]);
 	/* The last word holds the bytes left over, here none, and the length in its highest byte. */

@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "arena.h"
 
 /* A bucket is one cache line of 64 bytes. */
@@ -67,6 +71,17 @@ static inline void index_prefetch(const struct index *index, uint32_t hash)
 	__builtin_prefetch(&index->buckets[hash & index->mask]);
 }
 
+#ifdef __SSE2__
+/* A bit for each of eight words that equals those of @wanted. */
+static inline uint32_t index_equal(__m128i low, __m128i high, __m128i wanted)
+{
+	int in_low = _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(low, wanted)));
+	int in_high = _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(high, wanted)));
+
+	return (uint32_t)(in_low | in_high << 4);
+}
+#endif
+
 /**
  * index_look() - Compare all slots of the cursor's bucket
  * @index:	The index
@@ -78,6 +93,13 @@ static inline void index_prefetch(const struct index *index, uint32_t hash)
 static inline void index_look(const struct index *index, struct index_cursor *cursor)
 {
 	const struct index_bucket *bucket = &index->buckets[cursor->bucket];
+#ifdef __SSE2__
+	const __m128i low = _mm_load_si128((const __m128i *)bucket->hash);
+	const __m128i high = _mm_load_si128((const __m128i *)bucket->hash + 1);
+
+	cursor->matches = index_equal(low, high, _mm_set1_epi32((int)cursor->hash));
+	cursor->last = index_equal(low, high, _mm_setzero_si128());
+#else
 	uint32_t matches = 0, empty = 0;
 
 	for (unsigned int i = 0; i < INDEX_SLOTS; i++) {
@@ -86,6 +108,7 @@ static inline void index_look(const struct index *index, struct index_cursor *cu
 	}
 	cursor->matches = matches;
 	cursor->last = empty;
+#endif
 }
 
 /**

@@ -55,22 +55,40 @@ struct tuple {
 
 _Static_assert(sizeof(struct tuple) == 40, "a tuple has no padding, or comparing it as words would be wrong");
 
+/* One of the words of a tuple, to compare. */
+static inline uint64_t tuple_word(const struct tuple *tuple, unsigned int number)
+{
+	uint64_t word;
+
+	memcpy(&word, (const uint8_t *)tuple + number * sizeof(word), sizeof(word));
+	return word;
+}
+
 /**
  * tuple_equal() - Whether two tuples are the same
  * @first:	One
  * @second:	The other
  *
+ * Without a branch for each word: which one differs does not matter.
+ *
  * Return: true if they are
  */
 static inline bool tuple_equal(const struct tuple *first, const struct tuple *second)
 {
-	uint64_t a[TUPLE_WORDS], b[TUPLE_WORDS], difference = 0;
+	uint64_t difference = 0;
 
-	memcpy(a, first, sizeof(a));
-	memcpy(b, second, sizeof(b));
+#pragma GCC unroll 8
 	for (unsigned int i = 0; i < TUPLE_WORDS; i++)
-		difference |= a[i] ^ b[i];
+		difference |= tuple_word(first, i) ^ tuple_word(second, i);
 	return difference == 0;
+}
+
+static inline uint32_t address_ipv4(const struct address *address)
+{
+	uint32_t word;
+
+	memcpy(&word, address->bytes, sizeof(word));
+	return word;
 }
 
 /**
@@ -78,22 +96,26 @@ static inline bool tuple_equal(const struct tuple *first, const struct tuple *se
  * @key:	The secret
  * @tuple:	What to hash
  *
- * An IPv4 tuple is two words, not five: half of the time.
+ * An IPv4 tuple is two words, not five. The words are put together from the members, because the processor has to
+ * wait when it reads at once what was just written in pieces.
  *
  * Return: 32 bits of its hash
  */
 static inline uint32_t tuple_hash(const struct hash_key *key, const struct tuple *tuple)
 {
-	uint64_t words[TUPLE_WORDS];
+	uint64_t ports = (uint64_t)tuple->source_port | (uint64_t)tuple->destination_port << 16 |
+			 (uint64_t)tuple->protocol << 32 | (uint64_t)tuple->family << 40;
 
 	if (tuple->family == TUPLE_IPV4) {
-		memcpy(words, tuple->source.bytes, 4);
-		memcpy((uint8_t *)words + 4, tuple->destination.bytes, 4);
-		/* Ports, protocol, family and zero. */
-		memcpy(words + 1, (const uint8_t *)tuple + offsetof(struct tuple, source_port), sizeof(words[1]));
+		uint64_t addresses = (uint64_t)address_ipv4(&tuple->source) << 32 | address_ipv4(&tuple->destination);
+		uint64_t words[2] = {addresses, ports};
+
 		return (uint32_t)hash_words(key, words, 2);
 	}
-	memcpy(words, tuple, sizeof(*tuple));
+	uint64_t words[TUPLE_WORDS] = {
+		tuple_word(tuple, 0), tuple_word(tuple, 1), tuple_word(tuple, 2), tuple_word(tuple, 3), ports,
+	};
+
 	return (uint32_t)hash_words(key, words, TUPLE_WORDS);
 }
 

@@ -31,7 +31,7 @@ class Batch:
     pleasant object of one. The buffer cannot change its size as long as the batch lives.
     """
 
-    def __init__(self, memory: Buffer, capacity: int = lib.ENGINE_BATCH, link: Link = Link.IP) -> None:
+    def __init__(self, memory: Buffer, capacity: int = 256, link: Link = Link.IP) -> None:
         self.memory: Any = ffi.from_buffer("uint8_t[]", memory, require_writable=True)
         self.packets: Any = ffi.new("struct engine_packet[]", capacity)
         self.capacity = capacity
