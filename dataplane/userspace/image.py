@@ -11,12 +11,12 @@ import ipaddress
 import socket
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from dataplane.addresses import network
+from dataplane.interface import DataplaneError
 from dataplane.reference import answers_node_ports
 from dataplane.table import (
     Backend,
@@ -148,60 +148,55 @@ class Encoder:
         try:
             return _Assembly(table, host, interfaces, lambda p, s: self._pool(p, s, held)).image(held)
         except BaseException:
-            self._release(held)
+            self._release(held, without=self._held)
             raise
 
     def keep(self, image: Image) -> None:
         """The engine has taken this image: what only the one before needed is free."""
         self._held, before = image.held, self._held
-        self._release(before)
+        self._release(before, without=image.held)
 
     def discard(self, image: Image) -> None:
         """The engine has refused this image: all is as before."""
-        self._release(image.held)
+        self._release(image.held, without=self._held)
 
     def _pool(self, pool: Pool, service: str, held: dict[tuple[int, str], EncodedPool]) -> EncodedPool:
         key = (id(pool), service)
-        encoded = held.get(key)
+        encoded = held.get(key) or self._held.get(key)
         if encoded is None:
-            encoded = self._held.get(key)
-            if encoded is None:
-                encoded = self._encode_pool(pool, service)
-            else:
-                self._take(encoded)
-            held[key] = encoded
+            encoded = self._encode_pool(pool, service)
+        held[key] = encoded
         return encoded
 
     def _encode_pool(self, pool: Pool, service: str) -> EncodedPool:
         family = Family.of(pool.backends[0].address)
+        endpoints = [backend.endpoint for backend in pool.backends]
         encoded = EncodedPool(
             pool,
-            tallies=tuple((service, backend.endpoint) for backend in pool.backends),
-            members=tuple((pool.affinity.name, b.endpoint) for b in pool.backends) if pool.affinity else (),
+            tallies=tuple((service, endpoint) for endpoint in endpoints),
+            members=tuple((pool.affinity.name, endpoint) for endpoint in endpoints) if pool.affinity else (),
             affinities=((pool.affinity.name, family),) if pool.affinity else (),
         )
-        self._take(encoded)
-        return encoded
-
-    def _take(self, encoded: EncodedPool) -> None:
-        """Hold what the pool needs, and write it down if that was not done before."""
-        with ExitStack() as undo:
-            numbers: list[list[int]] = []
+        numbers: list[list[int]] = []
+        try:
             for slots, keys in self._slots_of(encoded):
                 numbers.append(slots.take(keys))
-                undo.callback(slots.give_back, keys)
-            undo.pop_all()
-        if not encoded.backends:
-            tallies, members, affinities = numbers
-            encoded.backends = _backends(encoded.pool, tallies, members or [0] * len(tallies))
-            encoded.affinity = affinities[0] if affinities else 0
-
-    def _release(self, held: Mapping[tuple[int, str], EncodedPool]) -> None:
-        for encoded in held.values():
-            for slots, keys in self._slots_of(encoded):
+        except DataplaneError:
+            for slots, keys in self._slots_of(encoded)[: len(numbers)]:
                 slots.give_back(keys)
+            raise
+        tallies, members, affinities = numbers
+        encoded.backends = _backends(pool, family, tallies, members or [0] * len(tallies))
+        encoded.affinity = affinities[0] if affinities else 0
+        return encoded
 
-    def _slots_of(self, encoded: EncodedPool) -> Iterable[tuple[Slots[Any], Sequence[Any]]]:
+    def _release(self, held: Mapping[tuple[int, str], EncodedPool], without: Mapping[tuple[int, str], object]) -> None:
+        for key, encoded in held.items():
+            if key not in without:
+                for slots, keys in self._slots_of(encoded):
+                    slots.give_back(keys)
+
+    def _slots_of(self, encoded: EncodedPool) -> tuple[tuple[Slots[Any], Sequence[Any]], ...]:
         return (
             (self.tallies, encoded.tallies),
             (self._members, encoded.members),
@@ -209,8 +204,7 @@ class Encoder:
         )
 
 
-def _backends(pool: Pool, tallies: Sequence[int], members: Sequence[int]) -> bytes:
-    family = Family.of(pool.backends[0].address)
+def _backends(pool: Pool, family: Family, tallies: Sequence[int], members: Sequence[int]) -> bytes:
     return b"".join(
         _BACKEND.pack(packed(b.address), b.port.to_bytes(2, "big"), family, b.local, tally, member, 0)
         for b, tally, member in zip(pool.backends, tallies, members, strict=True)
