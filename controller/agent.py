@@ -24,6 +24,7 @@ from controller.api.resources import ENDPOINT_SLICES, SERVICE_CIDRS, SERVICES, o
 from controller.cluster import Cluster
 from controller.compile import NodeView
 from controller.compiler import Compiler, Conflict, ServiceKey
+from controller.events import NORMAL, WARNING, EventRecorder, Regarding
 from controller.health import Health
 from controller.health_check_servers import HealthCheckServers
 from controller.health_server import HealthServer
@@ -36,6 +37,7 @@ from controller.node import NodeOptions, node_view
 from controller.runner import Pace, Runner
 from dataplane.errors import InputError
 from dataplane.interface import Dataplane, DataplaneError
+from dataplane.version import VERSION
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +49,8 @@ _PATIENCE_FOR_ADDRESSES = 30.0
 _TAMPER_INTERVAL = 1.0
 # How long until a health check's port that was taken is tried again, if no sync comes before.
 _HEALTH_CHECK_INTERVAL = 10.0
+# How many Services one line of the log names at most.
+_MOST_NAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +99,18 @@ class Agent:
             StateCollector(self.health, self._health_server, self._cluster, self._compiler, self._reflectors, client)
         )
         self._health_checks = HealthCheckServers(lambda: self.health.healthy, self._health_check_failed)
+        self.events = EventRecorder(client, options.node.name)
 
     async def run(self) -> None:
         """Watch the cluster and keep the dataplane as it asks."""
+        self.events.tell_of_node(
+            NORMAL, "Starting", "StartKubeProxy", f"svcplane {VERSION} in mode {self._options.mode}"
+        )
         try:
             async with asyncio.TaskGroup() as tasks:
                 for listener in self._listeners():
                     tasks.create_task(listener.run(insist=self._options.insist_on_addresses))
+                tasks.create_task(self.events.run())
                 tasks.create_task(self._runner.run())
                 tasks.create_task(self._watch_addresses())
                 tasks.create_task(self._watch_tampering())
@@ -159,8 +168,10 @@ class Agent:
         compiled = time.perf_counter()
         try:
             applied = await self._in_thread(lambda: self._dataplane.apply(table))
-        except DataplaneError:
+        except DataplaneError as error:
             self.metrics.failed()
+            if not self._runner.failures:
+                self.events.tell_of_node(WARNING, "FailedToSync", "Sync", f"{error}; the last good rules stay in force")
             raise
         self.health.succeeded()
         self.metrics.synchronised(applied, time.perf_counter() - began, self._triggered, time.time())
@@ -178,14 +189,26 @@ class Agent:
                 " (everything)" if applied.full else "",
                 1000 * (compiled - began),
                 1000 * applied.seconds,
+                extra={
+                    "services": ["/".join(key) for key in sorted(changes)[:_MOST_NAMES]],
+                    "services_changed": len(changes),
+                    "operations": applied.operations,
+                    "full": applied.full,
+                    "compile_seconds": round(compiled - began, 6),
+                    "program_seconds": round(applied.seconds, 6),
+                },
             )
 
     def _tell_conflicts(self) -> None:
         conflicts = self._compiler.conflicts
         for conflict in conflicts:
             if conflict not in self._conflicts:
+                winner = "/".join(conflict.winner)
                 losers = ", ".join("/".join(loser) for loser in conflict.losers)
-                _log.warning("%s is claimed by %s, and served for %s", conflict.key, losers, "/".join(conflict.winner))
+                _log.warning("%s is claimed by %s, and served for %s", conflict.key, losers, winner)
+                note = f"{conflict.key} is served for {winner}, which claimed it before"
+                for loser in conflict.losers:
+                    self._tell_of_service(loser, "FrontendConflict", "Program", note)
         self._conflicts = conflicts
 
     async def _watch_addresses(self) -> None:
@@ -204,9 +227,13 @@ class Agent:
     async def _watch_tampering(self) -> None:
         while True:
             await asyncio.sleep(_TAMPER_INTERVAL)
-            if self._view is None or not await self._in_thread(self._dataplane.tampered):
+            try:
+                if self._view is None or not await self._in_thread(self._dataplane.tampered):
+                    continue
+                drift = await self._in_thread(self._dataplane.audit)
+            except (DataplaneError, OSError) as error:
+                _log.error("can't look at our rules: %s", error)
                 continue
-            drift = await self._in_thread(self._dataplane.audit)
             if drift:
                 missing, foreign = ", ".join(drift.missing[:3]), ", ".join(drift.foreign[:3])
                 _log.warning(
@@ -216,6 +243,10 @@ class Agent:
                     len(drift.foreign),
                     foreign,
                 )
+                note = (
+                    f"somebody changed our rules: {len(drift.missing)} objects missing, {len(drift.foreign)} too many"
+                )
+                self.events.tell_of_node(WARNING, "RulesTampered", "Repair", note)
                 self.metrics.repaired()
                 self._changed()
 
@@ -225,15 +256,29 @@ class Agent:
     def _listeners(self) -> Iterator[Listener]:
         if self._options.healthz is not None:
             application = self._health_server.application
-            yield Listener("healthzBindAddress", application, self._options.healthz, _log.error)
+            yield Listener("healthzBindAddress", application, self._options.healthz, self._healthz_failed)
         if self._options.metrics is not None:
             application = metrics_application(
                 self.metrics.registry, self._options.mode, lambda: self._options.configuration
             )
-            yield Listener("metricsBindAddress", application, self._options.metrics, _log.error)
+            yield Listener("metricsBindAddress", application, self._options.metrics, self._metrics_failed)
+
+    def _healthz_failed(self, reason: str) -> None:
+        _log.error("%s", reason)
+        self.events.tell_of_node(WARNING, "FailedToStartProxierHealthcheck", "StartKubeProxy", reason)
+
+    def _metrics_failed(self, reason: str) -> None:
+        _log.error("%s", reason)
+        self.events.tell_of_node(WARNING, "FailedToStartMetricServer", "StartKubeProxy", reason)
 
     def _health_check_failed(self, service: ServiceKey, reason: str) -> None:
         _log.error("%s: %s", "/".join(service), reason)
+        self._tell_of_service(service, "FailedToStartServiceHealthcheck", "Listen", reason)
+
+    def _tell_of_service(self, key: ServiceKey, reason: str, action: str, note: str) -> None:
+        service = self._cluster.services.objects.get(key)
+        if service is not None:
+            self.events.tell(Regarding("Service", *key, service.metadata.uid), WARNING, reason, action, note)
 
     async def _retry_health_checks(self) -> None:
         while True:

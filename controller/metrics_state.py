@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -38,11 +39,12 @@ class StateCollector(Collector):
         yield from self._table()
         yield from self._health()
         yield from self._reflectors()
+        host = urlsplit(self.client.access.server).netloc
         yield _counter(
             "rest_client_requests",
             "Requests to the API server, by method and code; <error> if there was no answer.",
             ("code", "method", "host"),
-            {(code, method, self.client.access.server): n for (code, method), n in self.client.requests.items()},
+            {(code, method, host): n for (code, method), n in self.client.requests.items()},
         )
 
     def _times(self) -> Iterator[Metric]:

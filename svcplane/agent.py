@@ -11,6 +11,8 @@ import platform
 import signal
 from pathlib import Path
 
+from prometheus_client import disable_created_metrics
+
 from controller.agent import Agent
 from controller.api.client import Client
 from controller.api.connect import connect
@@ -42,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
         _write(Path(path), configuration)
         return 0
     set_up_logging(configuration.logging.format, configuration.logging.verbosity)
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # kube-proxy has none, and each would double the series of its counter
     for remark in remarks:
         _log.warning("%s", remark)
     if os.geteuid() != 0:

@@ -60,6 +60,7 @@ class Scene:
     server: ApiServer
     dataplane: FakeDataplane
     agent: Agent
+    port: int  #: of the API server
 
     def backends(self, key: FrontendKey = WEB) -> set[str]:
         """Whom a pod can reach there now; nobody where it is refused."""
@@ -104,7 +105,7 @@ async def _scene(store: Store, dataplane: FakeDataplane, node_port_addresses: tu
         agent = Agent(options, client, dataplane)
         task = asyncio.create_task(agent.run())
         try:
-            yield Scene(store, server, dataplane, agent)
+            yield Scene(store, server, dataplane, agent, port)
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

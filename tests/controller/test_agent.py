@@ -20,6 +20,7 @@ from dataplane.fake import FakeDataplane
 from dataplane.interface import Drift
 from dataplane.reference import Outcome, Packet
 from dataplane.table import Endpoint, Protocol
+from lab.api import registry
 from lab.api.server import ApiServer
 from lab.api.store import Store
 from whole_agent import FAST, NODE, SERVICE, SLICE, WEB, Scene, endpoints, node, service, with_agent
@@ -223,7 +224,7 @@ def test_metrics_tell_what_the_agent_knows_and_did() -> None:
         for resource in ("services", "endpointslices", "nodes", "servicecidrs"):
             assert read("svcplane_reflector_lists_total", {"resource": resource}) == 1
             assert read("svcplane_reflector_connected", {"resource": resource}) == 1
-        server = scene.agent._reflectors[0]._client.access.server
+        server = f"127.0.0.1:{scene.port}"
         answered = {"code": "200", "method": "GET", "host": server}
         assert (read("rest_client_requests_total", answered) or 0) >= 8
 
@@ -259,3 +260,23 @@ def test_a_failed_sync_is_counted() -> None:
         assert scene.agent.metrics.registry.get_sample_value(name, {"ip_family": "IPv4"}) == 2
 
     with_agent(act, (NODE, node()), (SERVICE, service()), dataplane=dataplane)
+
+
+def test_operators_hear_of_the_start_of_conflicts_and_of_failures() -> None:
+    dataplane = FakeDataplane()
+    dataplane.failures = 3
+    older = service("api", cluster_ip="10.96.0.81")
+    older["spec"]["externalIPs"] = ["198.51.100.9"]
+    younger = service("shop", cluster_ip="10.96.0.82")
+    younger["spec"]["externalIPs"] = ["198.51.100.9"]
+
+    async def act(scene: Scene) -> None:
+        def told() -> set[tuple[str, str]]:
+            return {(e["involvedObject"]["name"], e["reason"]) for e in scene.store.list(registry.CORE_EVENTS)[0]}
+
+        expected = {("n1", "Starting"), ("n1", "FailedToSync"), ("shop", "FrontendConflict")}
+        await scene.until(lambda: told() == expected and bool(scene.dataplane.tables))
+        scene.dataplane.drift = Drift(missing=("table ip svcplane",))
+        await scene.until(lambda: told() == {*expected, ("n1", "RulesTampered")})
+
+    with_agent(act, (NODE, node()), (SERVICE, older), (SERVICE, younger), dataplane=dataplane)
