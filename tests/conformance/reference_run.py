@@ -35,12 +35,15 @@ class ReferenceRun:
         """Everything that is not as expected, in words. Health check ports are not looked at."""
         control_plane, failures = ControlPlane(self.case), []
         for number, step in enumerate(self.case.steps):
-            self.table = control_plane.take(step)
-            self._state = self._state.settled(self.table)
+            self._program(control_plane.take(step))
             for probe in step.probes:
                 for failure in self._run(probe, probe.expectation(MODE)):
                     failures.append(f"step {number}, {probe}: {failure}")
         return failures
+
+    def _program(self, table: ForwardingTable) -> None:
+        self.table = table
+        self._state = self._state.settled(table)
 
     def _run(self, probe: Probe, expected: Expectation) -> list[str]:
         if probe.http or probe.ping:
