@@ -46,8 +46,8 @@ class Flow:
 class FlowCleaner:
     """Remembers which UDP frontends changed until their flows have been looked at.
 
-    After every successful apply: `note` what changed, then `clean`. If cleaning fails the frontends stay in
-    `pending`, and the next `clean` tries again.
+    After every successful apply: `note` what changed, then `clean`, or `try_to_clean`. If cleaning fails the
+    frontends stay in `pending`, and the next time they are tried again.
     """
 
     def __init__(self) -> None:
@@ -90,6 +90,16 @@ class FlowCleaner:
             deleted += len(stale) - len(refusals)
         self._pending.clear()
         return deleted
+
+    def try_to_clean(self, table: ForwardingTable) -> str:
+        """As `clean`, but nothing is raised: what stays pending, and why, in one line; "" if nothing does."""
+        try:
+            self.clean(table)
+        except OSError as error:
+            first, *more = sorted(map(str, self._pending))
+            others = f" and {len(more)} more" if more else ""
+            return f"conntrack: the old flows of {first}{others} cannot be forgotten yet: {error.strerror or error}"
+        return ""
 
 
 class _Judge:

@@ -15,7 +15,7 @@ class FakeDataplane:
     """Reads like a notebook: `tables` and `changes` hold every apply that worked, in order.
 
     `failures` makes the next that many applies fail, as a kernel would: nothing changes, the next one is full.
-    `drift` is what `audit` answers; tests set it to play someone who tampers.
+    `drift` is what `audit` answers; tests set it to play someone who tampers. `unfinished` is what applies say so.
     """
 
     def __init__(self, state: State | None = None, seed: int = 0) -> None:
@@ -24,6 +24,7 @@ class FakeDataplane:
         self.changes: list[Changes] = []
         self.failures = 0
         self.drift = Drift()
+        self.unfinished = ""
         self._programmed = ForwardingTable()
         self._full = True
         self._choose = random.Random(seed).randrange
@@ -45,7 +46,7 @@ class FakeDataplane:
         self.state = self.state.settled(table)
         self.tables.append(table)
         self.changes.append(changes)
-        return Applied(full, len(changes.frontends), time.monotonic() - started)
+        return Applied(full, len(changes.frontends), time.monotonic() - started, self.unfinished)
 
     def audit(self) -> Drift:
         self._full = self._full or bool(self.drift)

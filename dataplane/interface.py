@@ -19,6 +19,7 @@ class Applied:
     full: bool  #: everything was written, not only the changes
     operations: int  #: elements, rules, chains and sets written or removed; 0 if there was nothing to do
     seconds: float
+    unfinished: str = ""  #: what has to wait, in one line: the next apply tries again, and should come soon
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import dataclass
 
@@ -72,10 +71,9 @@ class IptablesDataplane:
             raise
         self._table, self._applied = table, True
         self._flows.note(changes)
-        # Rules are in force whether or not old flows can be forgotten now; what is left is tried again next time.
-        with contextlib.suppress(OSError):
-            self._flows.clean(table)
-        return Applied(full, operations, time.monotonic() - started)
+        # Rules are in force whether or not old flows can be forgotten now.
+        unfinished = self._flows.try_to_clean(table)
+        return Applied(full, operations, time.monotonic() - started, unfinished)
 
     def _bring(self, side: _Side, table: ForwardingTable, changes: Changes) -> int:
         """One family up to date; returns how much was written."""
@@ -148,11 +146,6 @@ class IptablesDataplane:
             return side.watch.look()
         except OSError as error:
             raise DataplaneError(f"{side.iptables.name}: cannot ask for the state of tables: {error}") from error
-
-    @property
-    def pending(self) -> frozenset[FrontendKey]:
-        """UDP frontends whose old flows could not be looked at yet; the next apply tries again."""
-        return self._flows.pending
 
     def where(self, key: FrontendKey) -> str:
         frontend = self._table.frontends[key]

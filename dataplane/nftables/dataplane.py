@@ -79,10 +79,9 @@ class NftablesDataplane:
             except OutgrownError:
                 full, operations = True, self._write_everything(table)
         self._delete_unused()
-        # Rules are in force whether or not old flows can be forgotten now; what is left is tried again next time.
-        with contextlib.suppress(OSError):
-            self._flows.clean(table)
-        return Applied(full, operations, time.monotonic() - started)
+        # Rules are in force whether or not old flows can be forgotten now.
+        unfinished = self._flows.try_to_clean(table)
+        return Applied(full, operations, time.monotonic() - started, unfinished)
 
     def _write_everything(self, table: ForwardingTable) -> int:
         """Replace whatever is in the tables by this, in one transaction. Clients that are remembered stay so."""
@@ -223,11 +222,6 @@ class NftablesDataplane:
         """Whether somebody else may have changed our tables since the last audit or full apply. Lists nothing."""
         with _reading():
             return self._watch.tampered()
-
-    @property
-    def pending(self) -> frozenset[FrontendKey]:
-        """UDP frontends whose old flows could not be looked at yet; the next apply tries again."""
-        return self._flows.pending
 
     def where(self, key: FrontendKey) -> str:
         frontend = self._table.frontends[key]
