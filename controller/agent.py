@@ -198,6 +198,9 @@ class Agent:
                     "program_seconds": round(applied.seconds, 6),
                 },
             )
+        if applied.unfinished:
+            # The rules are in force. Raising makes the runner come back soon, and less and less often.
+            raise DataplaneError(applied.unfinished)
 
     def _tell_conflicts(self) -> None:
         conflicts = self._compiler.conflicts

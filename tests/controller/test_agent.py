@@ -94,6 +94,18 @@ def test_a_failed_sync_is_repeated_in_full_and_nothing_is_lost() -> None:
     with_agent(act, (NODE, node()), (SERVICE, service()), (SLICE, endpoints("10.244.1.5")), dataplane=dataplane)
 
 
+def test_what_an_apply_could_not_finish_is_tried_again_without_any_change() -> None:
+    dataplane = FakeDataplane()
+    dataplane.unfinished = "old flows stay"
+
+    async def act(scene: Scene) -> None:
+        await scene.until(lambda: len(scene.dataplane.tables) >= 3)
+        assert scene.agent.health.healthy
+        assert not any(scene.dataplane.changes[1:])
+
+    with_agent(act, (NODE, node()), (SERVICE, service()), (SLICE, endpoints("10.244.1.5")), dataplane=dataplane)
+
+
 def test_while_syncs_fail_health_says_since_when() -> None:
     dataplane = FakeDataplane()
 
