@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dataplane.errors import InputError
+from lab.api.decoding import decoded
 from lab.api.errors import ApiError, Object
 from lab.api.registry import ENDPOINT_SLICES, NAMESPACES, NODES, PODS, RESOURCES, SERVICE_CIDRS, SERVICES, Resource
 from lab.api.store import Store
@@ -23,42 +24,67 @@ from lab.controllers.view import View
 from lab.kubelet.addresses import AddressPool
 from lab.kubelet.status import Server, pod_status
 from lab.manifests import Manifest
-from lab.network.topology import cluster_topology
+from lab.network.topology import SERVICE_CIDRS as SERVICE_NETWORKS
+from lab.paper_nodes import paper_nodes, with_networks
+from lab.recording import Recording, is_recorded, not_ready, without_owners
 
 #: No clock runs on paper. Everything happened at this moment.
 _MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+#: Kinds that others need, so their place in the manifests does not matter.
+_FIRST = ("Namespace", "Node", "ServiceCIDR")
+
+
 class PaperCluster:
     """The objects that the manifests lead to. Where they bring no Node, there are `nodes` of them: n1, n2, ...
 
-    `not_ready` names pods (``NAME`` or ``NAMESPACE/NAME``) whose readiness probe fails. Raises InputError for
+    Manifests may also be what ``kubectl get -o yaml`` says about a running cluster (see `lab.recording`).
+
+    `not_ready` names pods (``NAME`` or ``NAMESPACE/NAME``) whose readiness probe fails. `service_networks` is where
+    cluster IPs come from; a ServiceCIDR called ``kubernetes`` in the manifests takes its place. Raises InputError for
     manifests that an API server would refuse.
     """
 
     def __init__(
-        self, manifests: Sequence[Manifest], *, nodes: int = 2, seed: int = 0, not_ready: Iterable[str] = ()
+        self,
+        manifests: Sequence[Manifest],
+        *,
+        nodes: int = 2,
+        seed: int = 0,
+        not_ready: Iterable[str] = (),
+        service_networks: Sequence[str] = SERVICE_NETWORKS,
     ) -> None:
-        self._store = Store(seed=seed, clock=lambda: _MOMENT)
+        self._store = Store(seed=seed, clock=lambda: _MOMENT, service_networks=service_networks)
+        self._from_the_start = {
+            (resource, obj["metadata"]["name"])
+            for resource in (NAMESPACES, SERVICE_CIDRS)
+            for obj in self._store.list(resource)[0]
+        }
+        self._recording = Recording()
         if not any(m.object["kind"] == "Node" for m in manifests):
             for node in paper_nodes(nodes):
                 self._store.create(NODES, node)
                 self._store.update(NODES, node, subresource="status")
-        for manifest in sorted(manifests, key=lambda m: m.object["kind"] not in ("Namespace", "Node")):
+        complete = with_networks(manifests)
+        for manifest in sorted(complete, key=lambda m: m.object["kind"] not in _FIRST):
             self._add(manifest)
+        for resource, key, references in self._recording.owners():
+            self._store.patch(resource, key.namespace, key.name, {"metadata": {"ownerReferences": references}})
         refused = _PodNames(not_ready)
 
         def controllers(store: Store, view: View) -> Sequence[Controller]:
             return (*all_controllers(store, view, lambda: _MOMENT), _PaperKubelet(store, view, refused))
 
         Runner(self._store, controllers).settle()
+        self._slices = self._recording.endpoint_slices(self._store.list(ENDPOINT_SLICES)[0], refused)
         refused.check()
 
     def services(self) -> list[Object]:
         return self._store.list(SERVICES)[0]
 
     def endpoint_slices(self) -> list[Object]:
-        return self._store.list(ENDPOINT_SLICES)[0]
+        return self._slices
 
     def nodes(self) -> list[Object]:
         return self._store.list(NODES)[0]
@@ -66,19 +92,31 @@ class PaperCluster:
     def pods(self) -> list[Object]:
         return self._store.list(PODS)[0]
 
-    def service_cidrs(self) -> list[Object]:
-        return self._store.list(SERVICE_CIDRS)[0]
+    def service_networks(self) -> frozenset[str]:
+        """The networks of all ServiceCIDRs."""
+        return frozenset(text for cidr in self._store.list(SERVICE_CIDRS)[0] for text in cidr["spec"]["cidrs"])
 
     def _add(self, manifest: Manifest) -> None:
         resource = _resource_of(manifest)
+        recorded = is_recorded(manifest.object)
         try:
+            # A cluster of another version may have fields that are not known here; a person's are mistakes.
+            given = decoded(resource, manifest.object, unknown=[] if recorded else None)
+            name, namespace = given["metadata"].get("name", ""), given["metadata"].get("namespace", "default")
+            if (resource, name) in self._from_the_start:
+                # What every cluster has, and the manifest says how it is in this one. Of a namespace nothing matters.
+                if resource is NAMESPACES:
+                    return
+                self._from_the_start.remove((resource, name))
+                self._store.delete(resource, "", name)
             if resource.namespaced:
-                self._require_namespace(manifest.object["metadata"].get("namespace", "default"))
-            stored = self._store.create(resource, manifest.object)
-            if resource.has_status and manifest.object.get("status"):
+                self._require_namespace(namespace)
+            stored = self._store.create(resource, without_owners(given) if recorded else given)
+            if resource.has_status and given.get("status"):
                 # In a cluster somebody else says how things are; on paper only the manifest can.
-                told: dict[str, Any] = {**stored, "status": manifest.object["status"]}
-                self._store.update(resource, told, subresource="status")
+                told: dict[str, Any] = {**stored, "status": given["status"]}
+                stored = self._store.update(resource, told, subresource="status")
+            self._recording.note(resource, given, stored)
         except ApiError as error:
             raise InputError(f"{manifest.where}: {error}") from error
 
@@ -87,28 +125,6 @@ class PaperCluster:
             self._store.get(NAMESPACES, "", name)
         except ApiError:
             self._store.create(NAMESPACES, {"metadata": {"name": name}})
-
-
-def paper_nodes(count: int) -> list[Object]:
-    """Node objects as the lab has them: n1 in zone za, n2 in zb, ..., each with pod CIDRs of its own."""
-    hosts = [host for host in cluster_topology(count).hosts if host.pod_cidrs]
-    return [
-        {
-            "metadata": {
-                "name": host.name,
-                "labels": {
-                    "kubernetes.io/hostname": host.name,
-                    "topology.kubernetes.io/zone": f"z{chr(ord('a') + index)}",
-                },
-            },
-            "spec": {"podCIDR": host.pod_cidrs[0], "podCIDRs": list(host.pod_cidrs)},
-            "status": {
-                "addresses": [{"type": "InternalIP", "address": address} for address in host.addresses],
-                "conditions": [{"type": "Ready", "status": "True"}],
-            },
-        }
-        for index, host in enumerate(hosts)
-    ]
 
 
 def _resource_of(manifest: Manifest) -> Resource:
@@ -127,7 +143,8 @@ class _PodNames:
         self._unmet = set(names)
         self._names = frozenset(self._unmet)
 
-    def __contains__(self, key: Key) -> bool:
+    def __contains__(self, key: object) -> bool:
+        assert isinstance(key, Key)
         spellings = {key.name, f"{key.namespace}/{key.name}"}
         self._unmet -= spellings
         return bool(self._names & spellings)
@@ -154,7 +171,11 @@ class _PaperKubelet:
 
     def reconcile(self, key: Key) -> None:
         pod = self._view.pods.get(key)
-        if pod is None or is_going(pod) or pod.get("status", {}).get("podIP") or not pod["spec"].get("nodeName"):
+        if pod is None or is_going(pod) or not pod["spec"].get("nodeName"):
+            return
+        if pod.get("status", {}).get("podIP"):
+            if key in self._not_ready:
+                self._store.update(PODS, not_ready(pod), subresource="status")
             return
         node = self._view.nodes_by_name().get(pod["spec"]["nodeName"])
         if node is None:

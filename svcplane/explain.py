@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from collections.abc import Sequence
 
 import msgspec
 
@@ -12,11 +13,14 @@ from controller.compiler import Compiler, ServiceKey
 from controller.explanation import choice_for
 from controller.node import node_view
 from controller.objects import LABEL_SERVICE_NAME, EndpointSlice, Node, Service
+from dataplane.addresses import canonical_network
+from dataplane.errors import InputError
 from dataplane.reference import State, decide
 from dataplane.table import Client, Family, Protocol
 from lab.manifests import load
 from lab.network.topology import CLUSTER_CIDRS, SERVICE_CIDRS
 from lab.paper import PaperCluster
+from svcplane.flags import words
 from svcplane.node_flags import add_node_flags, node_options
 from svcplane.question import VIA, Sender, addresses_of, find_node, find_sender, find_target, packet_from
 from svcplane.story import Story
@@ -41,6 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--not-ready", action="append", default=[], metavar="POD", help="imagine that this pod is not ready"
     )
+    parser.add_argument(
+        "--service-cidr",
+        type=words,
+        default=SERVICE_CIDRS,
+        metavar="CIDR[,CIDR]",
+        help=f"where cluster IPs come from, one of each family (default: {','.join(SERVICE_CIDRS)})",
+    )
     parser.add_argument("--seed", type=int, help="make what is left to chance the same each time")
     parser.add_argument("--json", action="store_true", help="the same as JSON")
     add_node_flags(parser, CLUSTER_CIDRS)
@@ -57,7 +68,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _tell(args: argparse.Namespace) -> Story:
     # Names and addresses of the imagined cluster are always the same; --seed is for the pick.
-    cluster = PaperCluster(load(args.filename), nodes=args.nodes, not_ready=args.not_ready)
+    cluster = PaperCluster(
+        load(args.filename),
+        nodes=args.nodes,
+        not_ready=args.not_ready,
+        service_networks=_service_networks(args.service_cidr),
+    )
     chance = random.Random(args.seed)
     nodes = cluster.nodes()
     default_node = args.node or nodes[0]["metadata"]["name"]
@@ -75,7 +91,7 @@ def _tell(args: argparse.Namespace) -> Story:
 
     compiler = Compiler(view)
     changes = {key: (service, tuple(slices[key])) for key, service in services.items()}
-    table = compiler.update(changes, view, frozenset(SERVICE_CIDRS))
+    table = compiler.update(changes, view, cluster.service_networks())
     target = find_target(
         args.to,
         list(services.values()),
@@ -96,6 +112,13 @@ def _tell(args: argparse.Namespace) -> Story:
         key = _service_key(decision.frontend.service)
         choice = choice_for(services[key], slices[key], view, decision.frontend, client)
     return Story(sender, target, sender.node, packet, decision, choice)
+
+
+def _service_networks(texts: Sequence[str]) -> tuple[str, ...]:
+    networks = tuple(filter(None, map(canonical_network, texts)))
+    if len({Family.of(n) for n in networks}) != len(texts) or not texts:
+        raise InputError(f"--service-cidr {','.join(texts)!r}: expected one network, or one of each family")
+    return networks
 
 
 def _interface(sender: Sender, bridge: str, prefix: str) -> str:

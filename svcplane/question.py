@@ -68,7 +68,8 @@ def find_node(name: str, nodes: Sequence[Object]) -> Object:
 
 
 def addresses_of(node: Object) -> tuple[str, ...]:
-    return tuple(a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP")
+    listed = node.get("status", {}).get("addresses") or ()
+    return tuple(a["address"] for a in listed if a["type"] == "InternalIP")
 
 
 def _find_pod(name: str, pods: Sequence[Object]) -> Object:
