@@ -9,6 +9,6 @@ from conformance.engine_run import EngineRun
 from conformance.more_cases import more_cases
 
 
-@pytest.mark.parametrize("case", (*recorded_cases(), *more_cases()), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*recorded_cases(), *more_cases()], ids=lambda case: case.name)
 def test_the_engine_decides_as_kube_proxy_did(case: Case) -> None:
     assert EngineRun(case).run() == []
