@@ -9,6 +9,7 @@ in zone zb, with pods b3 and b4; x1 is outside.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from controller.compile import NodeView, compile_service
@@ -176,6 +177,13 @@ def compiled(of: Service, *slices: EndpointSlice, node: NodeView | None = None) 
     return ForwardingTable(
         found.frontends, found.cluster_ips, SERVICE_CIDRS, node.node_port_addresses, node.detect_local
     )
+
+
+def joined(*tables: ForwardingTable) -> ForwardingTable:
+    """The table of one node with all these Services; node and addresses are those of the first."""
+    frontends = {key: frontend for table in tables for key, frontend in table.frontends.items()}
+    cluster_ips = frozenset().union(*(table.cluster_ips for table in tables))
+    return replace(tables[0], frontends=frontends, cluster_ips=cluster_ips)
 
 
 def state(**more: Any) -> State:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -20,10 +21,10 @@ _NAMESPACE = "default"
 class ControlPlane:
     """What a case's steps have made so far."""
 
-    def __init__(self, case: Case) -> None:
-        options = check_options(
-            msgspec.convert({"name": "n1", "cluster_cidrs": CLUSTER_CIDRS, **case.options}, NodeOptions)
-        )
+    def __init__(self, case: Case, defaults: Mapping[str, Any] | None = None) -> None:
+        """`defaults` are options of the node that the case may override."""
+        given = {"name": "n1", "cluster_cidrs": CLUSTER_CIDRS, **(defaults or {}), **case.options}
+        options = check_options(msgspec.convert(given, NodeOptions))
         self._view = node_view(options, node_object(case.node_zone), INTERFACE_ADDRESSES)
         self._cluster = Cluster(lambda: None)
         self._cluster.service_cidrs.change(SERVICE_CIDRS.metadata.key, SERVICE_CIDRS)

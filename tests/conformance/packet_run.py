@@ -8,10 +8,11 @@ import os
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 
@@ -20,6 +21,7 @@ from conformance.control_plane import ControlPlane
 from conformance.observed import Observed, is_even, missing, surprises
 from conformance.setting import GATEWAY_ADDRESS, NAMES, NODE_OF, SECONDARY_ADDRESS, SERVERS, TOPOLOGY
 from dataplane.interface import Dataplane
+from dataplane.iptables import IptablesDataplane
 from dataplane.nftables import NftablesDataplane
 from lab.network import probe as client
 from lab.network.namespace import Namespace
@@ -43,9 +45,16 @@ class Mode:
     name: str
     expectations: str
     make: Callable[[], Dataplane]  #: called in n1's namespace
+    options: Mapping[str, Any] = field(default_factory=dict)  #: of the node, where the case says nothing
 
 
-MODES = (Mode("nftables", "nftables", NftablesDataplane),)
+_ALL_ADDRESSES = {"node_port_addresses": ["0.0.0.0/0", "::/0"]}  #: the default of iptables mode
+
+MODES = (
+    Mode("nftables", "nftables", NftablesDataplane),
+    Mode("iptables-legacy", "iptables", partial(IptablesDataplane, "legacy"), _ALL_ADDRESSES),
+    Mode("iptables-nft", "iptables", partial(IptablesDataplane, "nft"), _ALL_ADDRESSES),
+)
 
 
 @contextlib.contextmanager
@@ -83,7 +92,7 @@ class PacketRun:
         """Everything that is not as expected, in words. Health check ports are not looked at."""
         n1 = self.machines["n1"]
         dataplane = n1.call(self.mode.make)
-        control_plane, failures = ControlPlane(self.case), []
+        control_plane, failures = ControlPlane(self.case, self.mode.options), []
         try:
             for number, step in enumerate(self.case.steps):
                 table = control_plane.take(step)

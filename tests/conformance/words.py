@@ -141,9 +141,17 @@ def reaches(asked: Json, *pods: str, seen_as: Iterable[str] | str) -> Json:
     return {**asked, "expect": {"any": {"pods": list(pods), "src": sources, "err": []}}}
 
 
-def fails(asked: Json, error: str) -> Json:
-    """Every try meets this error."""
-    return {**asked, "expect": {"any": {"pods": [], "src": [], "err": [error]}}}
+SOME_ERROR = "some error"
+"""Nobody answers. What the client sees depends on who is asked for the way, and how busy he is."""
+
+
+def fails(asked: Json, error: str, *, iptables: str = "") -> Json:
+    """Every try meets this error. `iptables`: another one in that mode, or `SOME_ERROR`."""
+    return {**asked, "expect": {"nftables": _nothing_but(error), "iptables": _nothing_but(iptables or error)}}
+
+
+def _nothing_but(error: str) -> Json:
+    return {"pods": [], "src": []} | ({} if error == SOME_ERROR else {"err": [error]})
 
 
 def stays(asked: Json, seen_as: str, among: Iterable[str] = ("b1", "b2", "b3", "b4")) -> Json:

@@ -1,0 +1,91 @@
+"""The rules, walked as a kernel walks them, decide as the reference does: for any table, packet and outcome of chance.
+
+Where kube-proxy's layout is known to decide otherwise, and docs/iptables-mode.md says so, the difference is written
+down here too: `carried_out` and `is_masqueraded` hold all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import strategies
+from cluster import ADDRESSES, HOST_ADDRESSES, state
+from dataplane.reference import Decision, Outcome, Packet, State
+from dataplane.table import Endpoint, Family, Forward, ForwardingTable, Frontend, Protocol
+from flows import every_decision, packet
+from iptables_tracer import Tracer, Way
+
+CLIENTS = ("c1", "b1", "b3", "n1", "n2", "x1", "203.0.113.9", "2001:db8::99")
+INTERFACES = ("eth0", "cni0", "pod-c1")
+
+
+def carried_out(table: ForwardingTable) -> ForwardingTable:
+    """What iptables mode makes of a table: as kube-proxy, it leaves alone what no frontend takes, and keeps nobody out
+    where there is nothing to be kept out of."""
+    frontends = {key: replace(f, sources=None) if _refuses_all(f, table) else f for key, f in table.frontends.items()}
+    return replace(table, frontends=frontends, cluster_ips=frozenset(), service_cidrs=frozenset())
+
+
+def _refuses_all(frontend: Frontend, table: ForwardingTable) -> bool:
+    told = table.detect_local.applies_to(frontend.key.family)
+    verdicts = frontend.verdicts if told else frontend.verdicts[1:]
+    return not any(isinstance(verdict, Forward) for verdict in verdicts)
+
+
+def is_masqueraded(decision: Decision, sent: Packet) -> bool:
+    """Whoever reaches himself is masqueraded, also if he is on another node."""
+    backend = decision.backend
+    if backend is None:
+        return False
+    stays_here = sent.interface is not None and backend.address in HOST_ADDRESSES
+    return decision.masquerade or (backend.address == sent.source.address and not stays_here)
+
+
+def expected(table: ForwardingTable, sent: Packet, known: State) -> dict[tuple[Outcome, Endpoint, bool], float]:
+    """What can happen, and how likely, as the reference has it."""
+    return {
+        (d.outcome, d.packet.destination, is_masqueraded(d, sent)): float(d.probability)
+        for d in every_decision(carried_out(table), sent, known)
+    }
+
+
+def packets(table: ForwardingTable, family: Family) -> Iterator[tuple[str, int, Protocol]]:
+    """Destinations: all that is served, also at the wrong addresses of the host, and some that are not."""
+    for key in table.frontends:
+        if key.family is family:
+            hosts = (a for a in HOST_ADDRESSES if Family.of(a) is family)
+            for address in hosts if key.is_node_port else (key.address,):
+                yield address, key.port, key.protocol
+    yield strategies.CLUSTER_IPS[family][0], 9, Protocol.TCP
+    yield ADDRESSES["n1"][0 if family is Family.IPV4 else 1], 30053, Protocol.UDP
+    yield ADDRESSES["b3"][0 if family is Family.IPV4 else 1], 80, Protocol.TCP
+
+
+@given(
+    strategies.tables(),
+    st.sampled_from(Family),
+    st.sampled_from(CLIENTS),
+    st.sampled_from(INTERFACES),
+)
+def test_the_rules_decide_as_the_reference(
+    written: Callable[..., str], table: ForwardingTable, family: Family, client: str, interface: str
+) -> None:
+    if "." in client or ":" in client:
+        client = {Family.IPV4: "203.0.113.9", Family.IPV6: "2001:db8::99"}[family]
+    tracer = Tracer(written(table, family), HOST_ADDRESSES)
+    for address, port, protocol in packets(table, family):
+        sent = packet(client, address, port, protocol, interface=None if client == "n1" else interface)
+        wanted = expected(table, sent, state())
+        ways = list(tracer.ways(sent))
+        found = {(way.outcome, way.destination, way.masqueraded): way.probability for way in ways}
+        assert found == pytest.approx(wanted, abs=1e-8), _told(ways)
+        assert len(found) == len(ways)
+
+
+def _told(ways: list[Way]) -> str:
+    return "\n".join("\n  ".join((str(way.outcome), *way.trace)) for way in ways)
