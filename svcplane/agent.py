@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import logging
-import os
 import platform
 import signal
 from pathlib import Path
@@ -32,6 +31,8 @@ from svcplane.logs import set_up_logging
 
 _log = logging.getLogger(__name__)
 
+_CAP_NET_ADMIN = 12  # linux/capability.h
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     agent_flags.add_flags(parser)
@@ -47,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
     disable_created_metrics()  # type: ignore[no-untyped-call]  # kube-proxy has none, and each would double the series of its counter
     for remark in remarks:
         _log.warning("%s", remark)
-    if os.geteuid() != 0:
-        raise InputError("programming the kernel needs root (CAP_NET_ADMIN)")
+    if not _may_program_the_network():
+        raise InputError("programming the kernel needs root, or the capability CAP_NET_ADMIN")
     try:
         if getattr(args, "cleanup", False):
             NftablesDataplane().cleanup()
@@ -60,6 +61,12 @@ def run(args: argparse.Namespace) -> int:
     except DataplaneError as error:
         _log.error("%s", error)
         return 1
+
+
+def _may_program_the_network() -> bool:
+    status = Path("/proc/self/status").read_text()
+    effective = next(line for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(effective.split()[1], 16) >> _CAP_NET_ADMIN & 1)
 
 
 def configure(args: argparse.Namespace, text: str | None = None) -> tuple[KubeProxyConfiguration, list[str]]:
