@@ -206,8 +206,7 @@ class NftablesDataplane:
     def audit(self) -> Drift:
         """Compare the kernel's tables with the last one applied. After drift, the next apply writes everything."""
         drifts = []
-        with _reading():
-            self._watch.reset()
+        with _reading(), self._watch.looking():
             for layer in _LAYERS:
                 plan = self._cold(layer)[1] if self._applied else None
                 drifts.append(audit(self._channel, layer, plan))

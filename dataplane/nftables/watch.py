@@ -61,6 +61,16 @@ class Watch:
         self._tampered = False
 
     @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Whatever happened so far is looked at inside. If that fails, it still has to be."""
+        self.reset()
+        try:
+            yield
+        except BaseException:
+            self._tampered = True
+            raise
+
+    @contextmanager
     def writing(self) -> Iterator[None]:
         """Changes made inside are ours, if `committed` says how many transactions there were."""
         listened = self._joined

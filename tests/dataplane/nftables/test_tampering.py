@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dataplane.interface import DataplaneError
 from dataplane.netlink.channel import Channel
 from dataplane.nftables import NftablesDataplane
 from dataplane.nftables.transaction import Transaction
@@ -119,6 +120,27 @@ def test_what_a_stranger_does_while_we_write_is_noticed(
         with monkeypatch.context() as disturbed:
             disturbed.setattr(Transaction, "commit", commit_and_be_disturbed)
             dataplane.apply(ipv4.table())
+        assert dataplane.tampered()
+        assert dataplane.audit()
+
+    in_new_namespace(work)
+
+
+def test_what_an_audit_could_not_look_at_is_still_to_be_looked_at(
+    ipv4: Any, in_new_namespace: Callable[..., Any], nft: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("the list kept changing")
+
+    def work() -> None:
+        dataplane = NftablesDataplane()
+        dataplane.apply(ipv4.everything())
+        nft("delete", "table", "ip", "svcplane")
+        assert dataplane.tampered()
+        with monkeypatch.context() as broken:
+            broken.setattr("dataplane.nftables.dump.table_exists", refuse)
+            with pytest.raises(DataplaneError):
+                dataplane.audit()
         assert dataplane.tampered()
         assert dataplane.audit()
 
