@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import socket
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,7 +25,6 @@ from dataplane.table import (
     Protocol,
     Reject,
 )
-from lab.network.syscalls import unshare_network
 
 VIP, OTHER, NODE = "10.96.0.1", "10.96.0.2", "192.0.2.1"
 PODS = ("10.244.1.1", "10.244.1.2")
@@ -95,29 +93,19 @@ def test_what_could_not_be_cleaned_stays_pending_until_it_could(monkeypatch: pyt
 
 
 @pytest.fixture
-def on_a_host() -> Callable[[Callable[[], None]], None]:
+def on_a_host(in_new_namespace: Callable[..., Any]) -> Callable[[Callable[[], None]], None]:
     """Call a test in a network namespace with every address on `lo`."""
 
     def call(work: Callable[[], None]) -> None:
-        failure: list[BaseException] = []
+        def on_host() -> None:
+            for command in ("link set lo up", "route add default dev lo"):
+                subprocess.run(["ip", *command.split()], check=True)
+            translate("ct state new counter")  # without a rule that asks, the kernel tracks nothing
+            for address in (*PODS, CLIENT, NODE):
+                subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
+            work()
 
-        def run() -> None:
-            try:
-                unshare_network()
-                for command in ("link set lo up", "route add default dev lo"):
-                    subprocess.run(["ip", *command.split()], check=True)
-                translate("ct state new counter")  # without a rule that asks, the kernel tracks nothing
-                for address in (*PODS, CLIENT, NODE):
-                    subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
-                work()
-            except BaseException as error:
-                failure.append(error)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-        if failure:
-            raise failure[0]
+        in_new_namespace(on_host)
 
     return call
 

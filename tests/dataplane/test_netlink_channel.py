@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -13,7 +13,6 @@ from dataplane.netlink.addresses import local_addresses
 from dataplane.netlink.attributes import string
 from dataplane.netlink.channel import Channel, NetlinkError
 from dataplane.netlink.messages import netfilter_body
-from lab.network.syscalls import unshare_network
 
 pytestmark = pytest.mark.kernel
 
@@ -33,25 +32,15 @@ def tables(channel: Channel) -> int:
 
 
 @pytest.fixture
-def apart() -> Callable[[Callable[[Channel], None]], None]:
+def apart(in_new_namespace: Callable[..., Any]) -> Callable[[Callable[[Channel], None]], None]:
     """Call a test with a channel in a network namespace of its own."""
 
     def call(work: Callable[[Channel], None]) -> None:
-        failure: list[BaseException] = []
+        def with_channel() -> None:
+            with Channel() as channel:
+                work(channel)
 
-        def run() -> None:
-            try:
-                unshare_network()
-                with Channel() as channel:
-                    work(channel)
-            except BaseException as error:
-                failure.append(error)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-        if failure:
-            raise failure[0]
+        in_new_namespace(with_channel)
 
     return call
 
