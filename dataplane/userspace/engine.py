@@ -226,7 +226,10 @@ class Engine:
         A backend that is gone is there until its place is needed; its connections go on counting meanwhile.
         """
         counted = self._engine.flows.tallies
-        return {key: _tally(counted[slot]) for key, slot in self._encoder.tallies.items()}
+        return {
+            (service, Endpoint(address, port)): _tally(counted[slot])
+            for (service, address, port), slot in self._encoder.tallies.items()
+        }
 
     def flows(self) -> Iterator[Flow]:
         """The flows that are known, in no particular order."""

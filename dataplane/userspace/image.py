@@ -41,6 +41,9 @@ _ENDPOINT = struct.Struct("=16s2sxx")
 _RANGE = struct.Struct("=16s16s")
 _ADDRESS = struct.Struct("=16sBBxx")
 
+# Reading an attribute of the C library costs as much as packing a structure.
+_FORWARD, _REJECT, _DROP, _ANYBODY = lib.SERVICE_FORWARD, lib.SERVICE_REJECT, lib.SERVICE_DROP, lib.SERVICE_ANYBODY
+
 _PROTOCOLS = {protocol: protocol.number for protocol in Protocol}
 _NOWHERE = (0, 0)
 
@@ -91,18 +94,18 @@ class EncodedPool:
     """
 
     pool: Pool
-    tallies: tuple[TallyKey, ...]
-    members: tuple[MemberKey, ...]
-    affinities: tuple[AffinityKey, ...]
+    tallies: Sequence[TallyKey]
+    members: Sequence[MemberKey]
+    affinities: Sequence[AffinityKey]
     backends: bytes = b""
     affinity: int = 0
 
 
-TallyKey = tuple[str, Endpoint]
-"""What is counted apart: (service port, endpoint)."""
+TallyKey = tuple[str, str, int]
+"""What is counted apart: (service port, address, port)."""
 
-MemberKey = tuple[str, Endpoint]
-"""What affinity tells apart: (name of the memory, endpoint)."""
+MemberKey = tuple[str, str, int]
+"""What affinity tells apart: (name of the memory, address, port)."""
 
 AffinityKey = tuple[str, Family]
 """Whose memory it is."""
@@ -110,9 +113,7 @@ AffinityKey = tuple[str, Family]
 
 def packed(address: str) -> bytes:
     """An address as sixteen bytes: native/tuple.h, struct address."""
-    if ":" in address:
-        return socket.inet_pton(socket.AF_INET6, address)
-    return socket.inet_pton(socket.AF_INET, address) + bytes(12)
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address).ljust(16, b"\0")
 
 
 def unpacked(address: bytes, family: Family) -> str:
@@ -170,17 +171,17 @@ class Encoder:
 
     def _encode_pool(self, pool: Pool, service: str) -> EncodedPool:
         family = Family.of(pool.backends[0].address)
-        endpoints = [backend.endpoint for backend in pool.backends]
+        name = pool.affinity.name if pool.affinity else None
         encoded = EncodedPool(
             pool,
-            tallies=tuple((service, endpoint) for endpoint in endpoints),
-            members=tuple((pool.affinity.name, endpoint) for endpoint in endpoints) if pool.affinity else (),
-            affinities=((pool.affinity.name, family),) if pool.affinity else (),
+            tallies=[(service, address, port) for address, port, _ in pool.backends],
+            members=[(name, address, port) for address, port, _ in pool.backends] if name is not None else (),
+            affinities=[(name, family)] if name is not None else (),
         )
         numbers: list[list[int]] = []
         try:
             for slots, keys in self._slots_of(encoded):
-                numbers.append(slots.take(keys))
+                numbers.append(slots.take(keys) if keys else [])
         except DataplaneError:
             for slots, keys in self._slots_of(encoded)[: len(numbers)]:
                 slots.give_back(keys)
@@ -206,8 +207,8 @@ class Encoder:
 
 def _backends(pool: Pool, family: Family, tallies: Sequence[int], members: Sequence[int]) -> bytes:
     return b"".join(
-        _BACKEND.pack(packed(b.address), b.port.to_bytes(2, "big"), family, b.local, tally, member, 0)
-        for b, tally, member in zip(pool.backends, tallies, members, strict=True)
+        _BACKEND.pack(packed(address), port.to_bytes(2, "big"), family, local, tally, member, 0)
+        for (address, port, local), tally, member in zip(pool.backends, tallies, members, strict=True)
     )
 
 
@@ -249,10 +250,7 @@ class _Assembly:
 
     def _frontend(self, frontend: Frontend) -> bytes:
         key, service, family = frontend.key, frontend.service, frontend.key.family
-        if frontend.sources is None:
-            sources = (lib.SERVICE_ANYBODY, 0)
-        else:
-            sources = self._piece_of_ranges(frontend.sources, family)
+        sources = (_ANYBODY, 0) if frontend.sources is None else self._piece_of_ranges(frontend.sources, family)
         return _FRONTEND.pack(
             packed(key.address),
             key.port.to_bytes(2, "big"),
@@ -268,8 +266,8 @@ class _Assembly:
 
     def _verdict(self, verdict: Verdict, service: str) -> tuple[int, int, bool]:
         if isinstance(verdict, Forward):
-            return self._pool(verdict.pool, service), lib.SERVICE_FORWARD, verdict.masquerade
-        return 0, lib.SERVICE_DROP if isinstance(verdict, Drop) else lib.SERVICE_REJECT, False
+            return self._pool(verdict.pool, service), _FORWARD, verdict.masquerade
+        return 0, _DROP if isinstance(verdict, Drop) else _REJECT, False
 
     def _pool(self, pool: Pool, service: str) -> int:
         key = (id(pool), service)

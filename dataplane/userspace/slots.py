@@ -34,13 +34,12 @@ class Slots(Generic[K]):
     ) -> None:
         self._what, self._next, self._limit = what, first, limit
         self._busy, self._recycled = busy, recycled
-        self._slots: dict[K, int] = {}
-        self._holders: dict[int, int] = {}
+        self._known: dict[K, list[int]] = {}  # [number, holders]
         self._resting: deque[K] = deque()
 
     def __len__(self) -> int:
         """How many keys have a number, those that nobody holds among them."""
-        return len(self._slots)
+        return len(self._known)
 
     @property
     def end(self) -> int:
@@ -48,18 +47,18 @@ class Slots(Generic[K]):
         return self._next
 
     def items(self) -> list[tuple[K, int]]:
-        return list(self._slots.items())
+        return [(key, entry[0]) for key, entry in self._known.items()]
 
     def take(self, keys: Sequence[K]) -> list[int]:
         """The numbers of these keys, each held once more; or none is, if this raises."""
-        taken: list[int] = []
+        known, taken = self._known, []
         try:
             for key in keys:
-                slot = self._slots.get(key)
-                if slot is None:
-                    slot = self._slots[key] = self._new()
-                self._holders[slot] = self._holders.get(slot, 0) + 1
-                taken.append(slot)
+                entry = known.get(key)
+                if entry is None:
+                    entry = known[key] = [self._new(), 0]
+                entry[1] += 1
+                taken.append(entry[0])
         except DataplaneError:
             self.give_back(keys[: len(taken)])
             raise
@@ -68,9 +67,9 @@ class Slots(Generic[K]):
     def give_back(self, keys: Sequence[K]) -> None:
         """Undo one `take`."""
         for key in keys:
-            slot = self._slots[key]
-            self._holders[slot] -= 1
-            if not self._holders[slot]:
+            entry = self._known[key]
+            entry[1] -= 1
+            if not entry[1]:
                 self._resting.append(key)
 
     def _new(self) -> int:
@@ -79,13 +78,13 @@ class Slots(Generic[K]):
             return self._next - 1
         for _ in range(len(self._resting)):
             key = self._resting.popleft()
-            slot = self._slots.get(key)
-            if slot is None or self._holders[slot]:
+            entry = self._known.get(key)
+            if entry is None or entry[1]:
                 continue  # it came back, or was listed twice
-            if self._busy(slot):
+            if self._busy(entry[0]):
                 self._resting.append(key)
                 continue
-            del self._slots[key]
-            self._recycled(slot)
-            return slot
+            del self._known[key]
+            self._recycled(entry[0])
+            return entry[0]
         raise DataplaneError(f"the engine has no room for more than {self._limit} {self._what}")

@@ -1,0 +1,161 @@
+"""What does a packet cost in the C engine, and what does a table?
+
+No root, no network: packets in memory, in batches of 256. Every scenario also checks that each packet met what it
+should. The bars are printed beside the figures; nothing fails for being slow.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cffi import FFI
+
+from bench import report
+from bench.conftest import RESULTS
+from bench.engine_scenarios import SCENARIOS, STRIDE, Scenario, packets, table
+from bench.report import Figure
+from dataplane.table import Family, ForwardingTable, Protocol
+from dataplane.userspace.batch import Batch, Link
+from dataplane.userspace.engine import Engine
+from dataplane.userspace.image import Host
+from dataplane.userspace.limits import Limits
+from dataplane.userspace.result import OUTCOMES
+from native.build_ffi import COMPILER_FLAGS, FOLDER
+from native.library import ffi
+
+BATCH = 256
+MEASURED = 2000  #: batches
+LIMITS = Limits(flows=1 << 21)
+
+
+@pytest.fixture(scope="module")
+def engine_figures() -> Iterator[list[Figure]]:
+    collected: list[Figure] = []
+    yield collected
+    report.show("Engine", collected)
+    report.save(RESULTS / f"engine-{time.strftime('%Y%m%d-%H%M%S')}.json", collected)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: f"{s.name}, {s.services} Services")
+def test_what_a_packet_costs(scenario: Scenario, engine_figures: list[Figure]) -> None:
+    with Engine(Host(), limits=LIMITS, seed=1) as engine:
+        engine.apply(table(scenario.services, (scenario.family,)))
+        run = Run(engine, scenario)
+        if scenario.established:
+            run.batches("S" if scenario.protocol is Protocol.TCP else "")
+        signals = "R" if scenario.special == "R" else "A" if scenario.established else "S"
+        nanoseconds = sorted(run.batches(signals))
+        engine_figures += [
+            Figure("svcplane", scenario.services, scenario.name, _at(nanoseconds, 0.5), "ns", scenario.bar),
+            Figure("svcplane", scenario.services, f"{scenario.name}, p99", _at(nanoseconds, 0.99), "ns"),
+        ]
+
+
+class Run:
+    """One scenario's packets, copied batch by batch to where the engine rewrites them, as a network card would."""
+
+    def __init__(self, engine: Engine, scenario: Scenario) -> None:
+        self.engine, self.scenario = engine, scenario
+        self.batch = Batch(bytearray(BATCH * STRIDE), BATCH, Link.ETHERNET)
+
+    def batches(self, signals: str) -> list[float]:
+        """Nanoseconds for each packet, batch by batch; flows that are known come in random order."""
+        memory, length = packets(self.scenario, signals)
+        for position in range(BATCH):
+            self.batch.add(position * STRIDE, length, 1)
+        measured = [self._batch(ffi.from_buffer(chunk)) for chunk in self._chunks(memory, shuffled=signals == "A")]
+        self.batch.clear()
+        return measured
+
+    def _chunks(self, memory: bytearray, *, shuffled: bool) -> Iterator[bytes | memoryview]:
+        view, flows = memoryview(memory), self.scenario.flows
+        if flows < BATCH:
+            yield from [bytes(memory[:STRIDE]) * BATCH] * (MEASURED if shuffled or not self.scenario.established else 1)
+        elif shuffled or self.scenario.special:
+            chance = random.Random(1)
+            for _ in range(MEASURED):
+                yield b"".join(
+                    view[at : at + STRIDE] for at in (chance.randrange(flows) * STRIDE for _ in range(BATCH))
+                )
+        else:
+            for begin in range(0, flows * STRIDE, BATCH * STRIDE):
+                yield view[begin : begin + BATCH * STRIDE]
+
+    def _batch(self, chunk: Any) -> float:
+        ffi.memmove(self.batch.memory, chunk, BATCH * STRIDE)
+        begin = time.perf_counter_ns()
+        self.engine.run(self.batch, now=1.0)
+        spent = time.perf_counter_ns() - begin
+        outcomes = {OUTCOMES[packet.decision.outcome] for packet in self.batch.packets}
+        assert outcomes == {self.scenario.outcome}
+        return spent / BATCH
+
+
+def test_what_no_engine_can_be_faster_than(engine_figures: list[Figure], tmp_path: Path) -> None:
+    limits = _limits(tmp_path)
+    memory, _ = packets(replace(SCENARIOS[0], flows=BATCH), "A")
+    own = FFI()
+    parsed = min(limits.limits_parse(own.from_buffer(memory), STRIDE, BATCH, 2000) for _ in range(5))
+    large = bytearray(1 << 28)
+    waited = limits.limits_memory(own.from_buffer(large), len(large), 1 << 20)
+    engine_figures += [
+        Figure("this machine", 1, "empty pipeline: headers read and copied", parsed, "ns"),
+        Figure("this machine", 1, "one random access to memory", waited, "ns"),
+    ]
+
+
+def _limits(folder: Path) -> Any:
+    library = folder / "limits.so"
+    sources = (Path(__file__).parent / "engine_limits.c", FOLDER / "packet.c")
+    flags = [flag for flag in COMPILER_FLAGS if "visibility" not in flag and flag != "-std=c11"]
+    subprocess.run(
+        ["gcc", "-std=gnu11", *flags, "-shared", "-fPIC", f"-I{FOLDER}", *sources, "-o", library], check=True
+    )
+    limits = FFI()
+    limits.cdef(
+        "double limits_parse(uint8_t *memory, uint32_t stride, uint32_t count, uint32_t rounds);"
+        "double limits_memory(uint8_t *memory, uint64_t size, uint32_t count);"
+    )
+    return limits.dlopen(str(library))
+
+
+def test_what_a_table_costs(services: int, engine_figures: list[Figure]) -> None:
+    full = table(services, (Family.IPV4,))
+    some = next(iter(full.frontends))
+    changed = ForwardingTable(
+        {key: frontend for key, frontend in full.frontends.items() if key != some},
+        full.cluster_ips,
+        full.service_cidrs,
+        full.node_addresses,
+        full.detect_local,
+    )
+    with Engine(Host(), limits=LIMITS, seed=1) as engine:
+        bar = 100.0 if services == 10_000 else None
+        cold = engine.apply(full).seconds * 1000
+        again = engine.apply(changed).seconds * 1000
+        engine_figures += [
+            Figure("svcplane", services, "everything into the engine", cold, "ms", bar),
+            Figure("svcplane", services, "one frontend changed", again, "ms", bar),
+            Figure("svcplane", services, "memory of a million flows", _memory_of_a_million_flows(), "MB"),
+        ]
+
+
+def _memory_of_a_million_flows() -> float:
+    small, large = (_memory_with(flows) for flows in (1 << 10, (1 << 10) + 1_000_000))
+    return (large - small) / 1e6
+
+
+def _memory_with(flows: int) -> int:
+    with Engine(limits=Limits(flows=flows), seed=1) as engine:
+        return engine.memory
+
+
+def _at(values: list[float], part: float) -> float:
+    return values[min(int(len(values) * part), len(values) - 1)]
