@@ -36,17 +36,22 @@ def load(sources: Sequence[str]) -> list[Manifest]:
 
 def _load_source(source: str) -> Iterator[Manifest]:
     if source == "-":
-        yield from parse(sys.stdin.read(), "standard input")
+        yield from parse(_text(sys.stdin.buffer.read(), "standard input"), "standard input")
         return
     path = Path(source)
     try:
         files = sorted(f for f in path.iterdir() if f.suffix in _SUFFIXES) if path.is_dir() else [path]
         for file in files:
-            yield from parse(file.read_text(encoding="utf-8"), str(file))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{source}: is not UTF-8 text ({error.reason} at byte {error.start})") from error
+            yield from parse(_text(file.read_bytes(), str(file)), str(file))
     except OSError as error:
-        raise InputError(f"{source}: {error.strerror}") from error
+        raise InputError(f"{error.filename or source}: {error.strerror}") from error
+
+
+def _text(content: bytes, name: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: is not UTF-8 text ({error.reason} at byte {error.start})") from error
 
 
 def parse(text: str, name: str) -> Iterator[Manifest]:
@@ -57,8 +62,11 @@ def parse(text: str, name: str) -> Iterator[Manifest]:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
         raise InputError(f"{name}{line}: is no YAML: {error.problem or error.context}") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{name}: is no YAML: {error}") from error
+    except yaml.reader.ReaderError as error:
+        where = f"character {error.position + 1}: U+{error.character:04X}"
+        raise InputError(f"{name}: is no YAML: {error.reason} ({where})") from error
+    except RecursionError as error:
+        raise InputError(f"{name}: is no YAML that can be read: it is nested too deeply") from error
     for number, document in enumerate(documents, 1):
         if document is not None:
             yield from _objects(document, f"{name}, document {number}" if len(documents) > 1 else name)
@@ -71,7 +79,10 @@ def _objects(document: Any, where: str) -> Iterable[Manifest]:
         if not isinstance(document.get(field), str) or not document[field]:
             raise InputError(f"{where}: {field} is missing (expected a text)")
     if document["kind"] == "List" or (document["kind"].endswith("List") and "items" in document):
-        for number, item in enumerate(document.get("items") or (), 1):
+        items = document.get("items") or []
+        if not isinstance(items, list):
+            raise InputError(f"{where}: items is no list")
+        for number, item in enumerate(items, 1):
             yield from _objects(item, f"{where}, item {number}")
         return
     metadata = document.get("metadata")

@@ -178,9 +178,10 @@ class _PaperKubelet:
                 self._store.update(PODS, not_ready(pod), subresource="status")
             return
         node = self._view.nodes_by_name().get(pod["spec"]["nodeName"])
-        if node is None:
+        listed = node.get("status", {}).get("addresses") or () if node is not None else ()
+        host_addresses = [a["address"] for a in listed if a["type"] == "InternalIP"]
+        if node is None or not host_addresses:
             return
-        host_addresses = [a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP"]
         addresses = host_addresses if pod["spec"].get("hostNetwork") else self._take_addresses(node)
         ready = key not in self._not_ready
         containers = {container["name"]: ready for container in pod["spec"]["containers"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from controller.objects import Service, ServicePort
@@ -47,7 +47,7 @@ def find_sender(text: str, pods: Sequence[Object], nodes: Sequence[Object], node
     if kind == "pod" and name:
         pod = _find_pod(name, pods)
         at = pod["spec"]["nodeName"]
-        addresses = tuple(ip["ip"] for ip in pod["status"]["podIPs"])
+        addresses = _canonical(ip.get("ip", "") for ip in pod["status"]["podIPs"])
         shares = bool(pod["spec"].get("hostNetwork"))
         return Sender(f"pod/{pod['metadata']['name']}", addresses, at, is_pod=not shares, is_node=shares)
     if kind == "node":
@@ -69,7 +69,12 @@ def find_node(name: str, nodes: Sequence[Object]) -> Object:
 
 def addresses_of(node: Object) -> tuple[str, ...]:
     listed = node.get("status", {}).get("addresses") or ()
-    return tuple(a["address"] for a in listed if a["type"] == "InternalIP")
+    return _canonical(a["address"] for a in listed if a["type"] == "InternalIP")
+
+
+def _canonical(texts: Iterable[str]) -> tuple[str, ...]:
+    """Those that are IP addresses: what a status says is not checked by an API server."""
+    return tuple(filter(None, map(canonical_address, texts)))
 
 
 def _find_pod(name: str, pods: Sequence[Object]) -> Object:
@@ -109,8 +114,8 @@ def find_target(
     address = canonical_address(host)
     if address is not None:
         return Target(text, Endpoint(address, _number(text, port)), protocol or Protocol.TCP)
-    name, _, namespace = host.partition(".")
-    service = _find_service(name, namespace or "default", services)
+    name, namespace = _parts_of_name(host)
+    service = _find_service(name, namespace, services)
     asked = family or families_of(service)[0]
     facts = facts_of(service, asked, node_addresses)
     if facts is None:
@@ -139,6 +144,14 @@ def find_target(
 
 
 _WAY_WORDS = {"load-balancer": "load-balancer address", "external-ip": "external IP", "cluster-ip": "cluster IP"}
+
+
+def _parts_of_name(text: str) -> tuple[str, str]:
+    """Name and namespace, from any of the names that DNS has for a Service in whatever domain."""
+    name, namespace, *domain = text.split(".") if "." in text else (text, "default")
+    if not name or not namespace or domain[:1] not in ([], ["svc"]):
+        raise InputError(f"--to: {text!r} names no service (expected SERVICE, SERVICE.NAMESPACE or its name in DNS)")
+    return name, namespace
 
 
 def _find_service(name: str, namespace: str, services: Sequence[Service]) -> Service:

@@ -62,3 +62,31 @@ def test_a_folder_gives_its_manifests_by_name(tmp_path: Path) -> None:
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file"):
         load([str(tmp_path / "none.yaml")])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff\xfe\x00", "is not UTF-8 text"),
+        (b"a: \x01", "is no YAML: special characters are not allowed (character 4: U+0001)"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"apiVersion: v1\nkind: List\nitems: 5\n", "items is no list"),
+        (b"apiVersion: v1\nkind: List\nitems: {a: b}\n", "items is no list"),
+    ],
+)
+def test_what_is_no_text_or_no_list_is_said_in_one_line_that_names_the_file(
+    content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.yaml").write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        load([str(tmp_path)])
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(str(tmp_path / "bad.yaml"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_manifest(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(
+        b"\xef\xbb\xbf" + b'{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}}'
+    )
+    assert load([str(tmp_path)])[0].object["kind"] == "Pod"

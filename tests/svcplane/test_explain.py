@@ -73,6 +73,24 @@ def test_an_address_that_is_no_business_of_ours_passes(capsys: pytest.CaptureFix
     assert explain(capsys, "--from", "pod/client", "--to", "198.51.100.7:80")["outcome"] == "passed"
 
 
+@pytest.mark.parametrize("name", ["web.default", "web.default.svc", "web.default.svc.cluster.local"])
+def test_a_service_may_be_called_by_its_name_in_dns(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    short = explain(capsys, "--from", "pod/client", "--to", "web:80")
+    assert explain(capsys, "--from", "pod/client", "--to", f"{name}:80")["packet"] == short["packet"]
+
+
+def test_addresses_that_are_none_are_not_taken_for_any(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "odd"},
+        "status": {"addresses": [{"type": "InternalIP", "address": "80"}]},
+    }
+    (tmp_path / "node.json").write_text(json.dumps(odd))
+    (tmp_path / "web.yaml").write_text(Path(WEB).read_text())
+    assert "has no IPv4 address" in refusal(capsys, "--from", "node", "--to", "web:80", manifest=str(tmp_path))
+
+
 def test_the_same_seed_tells_the_same_story(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("--from", "pod/client", "--to", "web:80")
     assert explain(capsys, *arguments) == explain(capsys, *arguments)
@@ -99,6 +117,9 @@ def test_every_example_is_a_cluster(manifest: Path, capsys: pytest.CaptureFixtur
         (("--from", "node/n9", "--to", "web:80"), "there is no node n9"),
         (("--from", "node", "--to", "web"), "is no destination"),
         (("--from", "node", "--to", "db:80"), "there is no service db"),
+        (("--from", "node", "--to", "web.default.pod:80"), "'web.default.pod' names no service"),
+        (("--from", "node", "--to", ".default:80"), "'.default' names no service"),
+        (("--from", "node", "--to", "web:80", "--service-cidr", "10.0.0.0/8,10.0.0.0/9"), "--service-cidr"),
         (("--from", "node", "--to", "web:https"), "has no port https"),
         (("--from", "node", "--to", "web-headless:80"), "is headless"),
         (("--from", "node", "--to", "web:80", "--via", "node-port"), "has no NodePort"),
