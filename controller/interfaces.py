@@ -1,38 +1,35 @@
-"""The addresses of this host's interfaces, and when they change.
+"""The addresses of this host's interfaces, now and after every change.
 
-Both are those of the network namespace that the process runs in.
+They are those of the network namespace that the process runs in.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
-from pyroute2 import AsyncIPRoute
+from dataplane.netlink.addresses import local_addresses
+from dataplane.netlink.channel import NETLINK_ROUTE, Channel
 
-from dataplane.addresses import canonical_address
-
-_CHANGES = ("RTM_NEWADDR", "RTM_DELADDR")
-
-
-async def interface_addresses() -> frozenset[str]:
-    """Every address of every interface, in canonical form."""
-    async with AsyncIPRoute() as netlink:
-        return frozenset([_address(m) async for m in await netlink.get_addr() if _address(m)])
+_RTNLGRP_IPV4_IFADDR, _RTNLGRP_IPV6_IFADDR = 5, 9  # linux/rtnetlink.h
 
 
 async def watch_interface_addresses(changed: Callable[[frozenset[str]], None]) -> None:
     """Call `changed` with all addresses, now and after every change, until cancelled. Raises OSError if it can't."""
-    async with AsyncIPRoute() as netlink:
-        await netlink.bind()
-        changed(await interface_addresses())
+    with Channel(NETLINK_ROUTE) as channel:
+        channel.join(_RTNLGRP_IPV4_IFADDR)
+        channel.join(_RTNLGRP_IPV6_IFADDR)
         while True:
-            # One burst of messages ends the inner loop; what it said is stale by then, so the list is read anew.
-            moved = [m["event"] in _CHANGES async for m in netlink.get()]
-            if any(moved):
-                changed(await interface_addresses())
+            # What notifications say is stale by the time they are read, and some may be lost: only the list counts.
+            changed(local_addresses())
+            await _readable(channel)
+            channel.notifications()
 
 
-def _address(message: object) -> str:
-    # IFA_LOCAL is the interface's own address; IFA_ADDRESS is the peer's on point-to-point links.
-    look_up = message.get_attr  # type: ignore[attr-defined]
-    return canonical_address(look_up("IFA_LOCAL") or look_up("IFA_ADDRESS") or "") or ""
+async def _readable(channel: Channel) -> None:
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(channel.fileno(), ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(channel.fileno())

@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from lab.network.syscalls import unshare_network
 
 # A slow machine is no reason to fail.
 settings.register_profile("svcplane", deadline=None, max_examples=60)
@@ -34,3 +39,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if reason:
         for item in marked:
             item.add_marker(pytest.mark.skip(reason=f"kernel: {reason}"))
+
+
+@pytest.fixture(scope="session")
+def in_new_namespace() -> Callable[[Callable[[], Any]], Any]:
+    """Call a function in a thread with a network namespace of its own, which ends with its sockets."""
+
+    def call(work: Callable[[], Any]) -> Any:
+        outcome: list[Any] = []
+        failure: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                unshare_network()
+                outcome.append(work())
+            except BaseException as error:
+                failure.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        if failure:
+            raise failure[0]
+        return outcome[0]
+
+    return call

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from dataplane.netlink import attributes, messages
 
-NETLINK_NETFILTER = 12
+NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 _SOL_NETLINK = 270
 _ADD_MEMBERSHIP, _DROP_MEMBERSHIP, _CAP_ACK, _EXT_ACK = 1, 2, 10, 11
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
