@@ -25,7 +25,7 @@ _PORT = 8001
 _SERVER = f"http://127.0.0.1:{_PORT}"
 _CHANGES = 10
 _PAUSE = 2.5  # seconds between changes: kube-proxy waits a second after each sync before it begins another
-_LIMIT = 300.0  # seconds to wait for a packet
+_LIMIT = 900.0  # seconds to wait for a packet
 
 _SLICE = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/" + canary.NAME
 _ENDPOINTS = "/api/v1/namespaces/default/endpoints/" + canary.NAME
