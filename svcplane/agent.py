@@ -24,10 +24,11 @@ from controller.configuration.watch import contents
 from controller.sysctls import set_conntrack
 from dataplane.errors import InputError
 from dataplane.interface import DataplaneError
-from dataplane.nftables import NftablesDataplane
+from dataplane.iptables.variant import AUTO
 from dataplane.version import VERSION
 from svcplane import agent_flags
 from svcplane.logs import set_up_logging
+from svcplane.modes import clean_up_all, make_dataplane
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("programming the kernel needs root, or the capability CAP_NET_ADMIN")
     try:
         if getattr(args, "cleanup", False):
-            NftablesDataplane().cleanup()
+            clean_up_all()
             return 0
         _set_up_host(configuration)
         if getattr(args, "init_only", False):
@@ -98,9 +99,11 @@ def _split(line: str) -> tuple[str, str]:
 
 def _name(args: argparse.Namespace, path: str) -> str:
     """How whoever gave the field calls it: by its path in the file, or by its flag."""
-    flags = next((field.flags for field in fields.FIELDS if field.path == path), ())
     if getattr(args, "config", ""):
         return f"{args.config}: {path}"
+    # Where both kinds of rules have a field, one flag gives both.
+    paths = (path, path.replace("iptables.", "nftables.", 1))
+    flags = next((field.flags for p in paths for field in fields.FIELDS if field.path == p and field.flags), ())
     return flags[0] if flags else path
 
 
@@ -146,7 +149,7 @@ async def _run(args: argparse.Namespace, configuration: KubeProxyConfiguration) 
 
 async def _run_agent(args: argparse.Namespace, configuration: KubeProxyConfiguration) -> None:
     access = connect(configuration.client_connection.kubeconfig, master=getattr(args, "master", ""))
-    dataplane = NftablesDataplane(mark_bit=configuration.nftables.masquerade_bit)
+    dataplane = make_dataplane(configuration, getattr(args, "iptables_variant", AUTO))
     try:
         async with Client(access) as client:
             await Agent(agent_options(configuration, platform.node()), client, dataplane).run()

@@ -28,6 +28,7 @@ COMMANDS = (
     Command(("--init-only",), Kind.BOOLEAN, "do what needs all privileges (conntrack's settings), and exit"),
     Command(("--cleanup",), Kind.BOOLEAN, "remove all of svcplane's rules, and exit"),
     Command(("--master",), Kind.TEXT, "URL of the API server, in place of the kubeconfig's"),
+    Command(("--iptables-variant",), Kind.TEXT, "which iptables in mode iptables: auto, legacy or nft"),
     Command(("--healthz-port",), Kind.INTEGER, "port of --healthz-bind-address; 0: nowhere"),
     Command(("--metrics-port",), Kind.INTEGER, "port of --metrics-bind-address; 0: nowhere"),
     Command(
@@ -96,7 +97,10 @@ def given_fields(args: argparse.Namespace) -> Mapping[str, Any]:
 
 
 def from_flags(args: argparse.Namespace) -> KubeProxyConfiguration:
-    """The configuration without a file. The deprecated port flags count where the address is not given."""
+    """The configuration without a file. The deprecated port flags count where the address is not given.
+
+    What a flag says of nftables mode counts in iptables mode too, unless another flag says it of that.
+    """
     given = dict(given_fields(args))
     for name, path, host in (
         ("healthz_port", "healthzBindAddress", "0.0.0.0"),
@@ -105,6 +109,9 @@ def from_flags(args: argparse.Namespace) -> KubeProxyConfiguration:
         port = getattr(args, name, None)
         if port is not None and path not in given:
             given[path] = f"{host}:{port}" if port else ""
+    for path, value in tuple(given.items()):
+        if path.startswith("nftables."):
+            given.setdefault(path.replace("nftables.", "iptables.", 1), value)
     return _with(KubeProxyConfiguration(), given)
 
 
@@ -203,7 +210,7 @@ _HEAD = """\
 `svcplane agent` takes kube-proxy's flags, and its file: `KubeProxyConfiguration`, `kubeproxy.config.k8s.io/v1alpha1`.
 This page is made from the table that reads them (`svcplane.agent_flags`), and a test keeps it so.
 
-- What is honoured does what kube-proxy's does in its nftables mode, unless its meaning says otherwise.
+- What is honoured does what kube-proxy's does in the same mode, unless its meaning says otherwise.
 - What is not honoured is named here with what happens instead, and a line of the log says so when it is set.
 - What is wrong ends the agent with one line that names the flag, or the field by its path, and exit code 2.
 - With `--config` the other flags of the configuration are ignored, and named in the log, but for
@@ -211,8 +218,9 @@ This page is made from the table that reads them (`svcplane.agent_flags`), and a
 - An unknown or duplicate key in the file is named in the log and left out.
 - When the file changes, the agent takes it up by itself, and packets go on meanwhile. A file that is wrong changes
   nothing until it is put right.
-- Fields are those of the flags, except for `--iptables-sync-period` and `--iptables-min-sync-period`: kube-proxy gives
-  their values to its nftables mode too. `--masquerade-bit`, `--sync-period` and `--min-sync-period` are our own names.
+- `--masquerade-all`, `--iptables-sync-period` and `--iptables-min-sync-period` give the values of nftables mode and of
+  iptables mode alike, and so does `--masquerade-bit`, but for `--iptables-masquerade-bit`. That one, `--sync-period`,
+  `--min-sync-period` and `--iptables-variant` are our own names.
 
 | Flag | Field | Default | Meaning | Here |
 |---|---|---|---|---|"""

@@ -6,17 +6,18 @@ from collections.abc import Iterator
 
 from controller.configuration.addresses import listen_address
 from controller.configuration.fields import FIELDS, value_of
-from controller.configuration.options import node_options
+from controller.configuration.options import node_options, rules_of
 from controller.configuration.schema import KubeProxyConfiguration
 from dataplane.addresses import canonical_address
 from dataplane.errors import InputError
 
-MODES = ("nftables",)
-_OF_KUBE_PROXY = ("iptables", "ipvs")
+MODES = ("nftables", "iptables")
+_OF_KUBE_PROXY = ("ipvs",)
 _LONGEST_INTERFACE_NAME = 15  # IFNAMSIZ without the zero at its end
 
 _RANGES = {
     "nftables.masqueradeBit": (0, 31),
+    "iptables.masqueradeBit": (0, 31),
     "oomScoreAdj": (-1000, 1000),
     "conntrack.maxPerCore": (0, 2**31 - 1),
     "conntrack.min": (0, 2**31 - 1),
@@ -54,13 +55,14 @@ def _words(configuration: KubeProxyConfiguration) -> Iterator[tuple[str, str]]:
 
 
 def _durations(configuration: KubeProxyConfiguration) -> Iterator[tuple[str, str]]:
-    rules = configuration.nftables
+    rules = rules_of(configuration)
+    mode = "iptables" if rules is configuration.iptables else "nftables"
     if rules.sync_period.seconds <= 0:
-        yield "nftables.syncPeriod", f"{rules.sync_period} is not longer than nothing"
+        yield f"{mode}.syncPeriod", f"{rules.sync_period} is not longer than nothing"
     if rules.min_sync_period.seconds < 0:
-        yield "nftables.minSyncPeriod", f"{rules.min_sync_period} is less than nothing"
+        yield f"{mode}.minSyncPeriod", f"{rules.min_sync_period} is less than nothing"
     elif rules.min_sync_period.seconds > rules.sync_period.seconds:
-        yield "nftables.minSyncPeriod", f"{rules.min_sync_period} is longer than syncPeriod, {rules.sync_period}"
+        yield f"{mode}.minSyncPeriod", f"{rules.min_sync_period} is longer than syncPeriod, {rules.sync_period}"
     for name in ("tcpEstablishedTimeout", "tcpCloseWaitTimeout", "udpTimeout", "udpStreamTimeout"):
         timeout = value_of(configuration.conntrack, name)
         if timeout.seconds < 0:

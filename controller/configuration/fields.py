@@ -36,7 +36,6 @@ class Field(NamedTuple):
     instead: str = ""
 
 
-_IPTABLES = "only for mode iptables, which is not offered"
 _IPVS = "only for mode ipvs, which is not offered"
 _WINDOWS = "only for Windows"
 _JSON_ONLY = "the API is spoken in JSON"
@@ -60,15 +59,17 @@ FIELDS = (
         "metrics that are about to go", "no metric is hidden",
     ),
     Field("featureGates", Kind.GATES, ("--feature-gates",), "switches of new features", "there are no gates"),
-    Field("mode", Kind.TEXT, ("--proxy-mode",), "how packets are treated: nftables"),
-    Field("iptables.masqueradeBit", Kind.INTEGER, ("--iptables-masquerade-bit",), "bit of the mark", _IPTABLES),
-    Field("iptables.masqueradeAll", Kind.BOOLEAN, (), "as nftables.masqueradeAll", _IPTABLES),
+    Field("mode", Kind.TEXT, ("--proxy-mode",), "how packets are treated: nftables or iptables"),
+    Field(
+        "iptables.masqueradeBit", Kind.INTEGER, ("--iptables-masquerade-bit",), "in that mode: bit of the packet mark"
+    ),
+    Field("iptables.masqueradeAll", Kind.BOOLEAN, (), "as nftables.masqueradeAll, in that mode"),
     Field(
         "iptables.localhostNodePorts", Kind.BOOLEAN, ("--iptables-localhost-nodeports",),
-        "NodePorts on 127.0.0.1", _IPTABLES,
+        "in that mode: NodePorts on 127.0.0.1 too, where they answer on all addresses",
     ),
-    Field("iptables.syncPeriod", Kind.DURATION, (), "as nftables.syncPeriod", _IPTABLES),
-    Field("iptables.minSyncPeriod", Kind.DURATION, (), "as nftables.minSyncPeriod", _IPTABLES),
+    Field("iptables.syncPeriod", Kind.DURATION, (), "as nftables.syncPeriod, in that mode"),
+    Field("iptables.minSyncPeriod", Kind.DURATION, (), "as nftables.minSyncPeriod, in that mode"),
     Field("ipvs.syncPeriod", Kind.DURATION, ("--ipvs-sync-period",), "the most time between syncs", _IPVS),
     Field("ipvs.minSyncPeriod", Kind.DURATION, ("--ipvs-min-sync-period",), "the least time between them", _IPVS),
     Field("ipvs.scheduler", Kind.TEXT, ("--ipvs-scheduler",), "how backends are chosen", _IPVS),
@@ -93,7 +94,10 @@ FIELDS = (
         "detectLocal.interfaceNamePrefix", Kind.TEXT, ("--pod-interface-name-prefix",), "how their interfaces begin"
     ),
     Field("clusterCIDR", Kind.TEXT, ("--cluster-cidr",), "the pods' network, one of each family"),
-    Field("nodePortAddresses", Kind.WORDS, ("--nodeport-addresses",), "where NodePorts answer; empty: primary"),
+    Field(
+        "nodePortAddresses", Kind.WORDS, ("--nodeport-addresses",),
+        "where NodePorts answer; empty: primary, and in iptables mode everywhere",
+    ),
     Field("oomScoreAdj", Kind.INTEGER, ("--oom-score-adj",), "this process, when memory is short; -1000 to 1000"),
     Field("conntrack.maxPerCore", Kind.INTEGER, ("--conntrack-max-per-core",), "connections to track for each CPU"),
     Field("conntrack.min", Kind.INTEGER, ("--conntrack-min",), "connections to track at least"),

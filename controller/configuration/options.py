@@ -7,7 +7,7 @@ import msgspec
 from controller.agent import AgentOptions
 from controller.configuration.addresses import listen_address
 from controller.configuration.decode import as_json
-from controller.configuration.schema import KubeProxyConfiguration
+from controller.configuration.schema import Iptables, KubeProxyConfiguration, Nftables
 from controller.node import PRIMARY, NodeOptions, check_options
 from controller.runner import Pace
 from dataplane.table import Family
@@ -30,7 +30,7 @@ def completed(configuration: KubeProxyConfiguration) -> KubeProxyConfiguration:
 
 def agent_options(configuration: KubeProxyConfiguration, host_name: str) -> AgentOptions:
     """From a complete configuration without problems."""
-    rules = configuration.nftables
+    rules = rules_of(configuration)
     return AgentOptions(
         node=node_options(configuration, node_name(configuration, host_name)),
         pace=Pace(minimum=rules.min_sync_period.seconds, retry_most=rules.sync_period.seconds),
@@ -40,6 +40,11 @@ def agent_options(configuration: KubeProxyConfiguration, host_name: str) -> Agen
         mode=configuration.mode,
         configuration=as_json(configuration),
     )
+
+
+def rules_of(configuration: KubeProxyConfiguration) -> Nftables | Iptables:
+    """What is said of the rules in the mode that is to be used."""
+    return configuration.iptables if configuration.mode == "iptables" else configuration.nftables
 
 
 def node_name(configuration: KubeProxyConfiguration, host_name: str) -> str:
@@ -59,8 +64,13 @@ def node_options(configuration: KubeProxyConfiguration, name: str) -> NodeOption
             cluster_cidrs=tuple(n.strip() for n in networks if n.strip()),
             bridge_interface=configuration.detect_local.bridge_interface,
             interface_name_prefix=configuration.detect_local.interface_name_prefix,
-            node_port_addresses=tuple(configuration.node_port_addresses) or (PRIMARY,),
-            masquerade_all=configuration.nftables.masquerade_all,
+            node_port_addresses=tuple(configuration.node_port_addresses) or _usual_addresses(configuration.mode),
+            masquerade_all=rules_of(configuration).masquerade_all,
             bind_address=configuration.bind_address,
         )
     )
+
+
+def _usual_addresses(mode: str) -> tuple[str, ...]:
+    """Where NodePorts answer when nothing is said: iptables mode is older, and was there for all addresses."""
+    return () if mode == "iptables" else (PRIMARY,)

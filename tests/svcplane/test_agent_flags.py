@@ -81,6 +81,26 @@ def test_without_anything_it_is_as_kube_proxy_s_nftables_mode() -> None:
     assert options.node.node_port_addresses == ("primary",)
 
 
+def test_in_iptables_mode_it_is_as_kube_proxy_s_iptables_mode() -> None:
+    options = agent_options(configured("--proxy-mode=iptables"), "n1")
+    assert (options.pace.minimum, options.pace.retry_most) == (1.0, 30.0)
+    assert options.node.node_port_addresses == ()
+    assert options.mode == "iptables"
+
+
+def test_flags_of_the_rules_count_in_iptables_mode_too() -> None:
+    found = configured("--proxy-mode=iptables", "--masquerade-all", "--min-sync-period=2s", "--masquerade-bit=9")
+    options = agent_options(found, "n1")
+    assert options.node.masquerade_all
+    assert options.pace.minimum == 2.0
+    assert found.iptables.masquerade_bit == 9
+
+
+def test_iptables_mode_may_have_a_mark_of_its_own() -> None:
+    found = configured("--masquerade-bit=9", "--iptables-masquerade-bit=10")
+    assert (found.nftables.masquerade_bit, found.iptables.masquerade_bit) == (9, 10)
+
+
 class TestAFlag:
     @pytest.mark.parametrize(
         ("words", "path", "value"),
@@ -123,6 +143,8 @@ class TestAFlag:
             (("--proxy-mode=ipvs",), "--proxy-mode: 'ipvs' is not offered"),
             (("--proxy-mode=kernel",), "--proxy-mode: 'kernel' is none of nftables"),
             (("--masquerade-bit=32",), "--masquerade-bit: 32 is not between 0 and 31"),
+            (("--iptables-masquerade-bit=-1",), "--iptables-masquerade-bit: -1 is not between 0 and 31"),
+            (("--proxy-mode=iptables", "--sync-period=0"), "--iptables-sync-period: 0s is not longer than nothing"),
             (("--oom-score-adj=2000",), "--oom-score-adj: 2000 is not between -1000 and 1000"),
             (("--sync-period=0",), "--iptables-sync-period: 0s is not longer than nothing"),
             (("--min-sync-period=1m",), "--iptables-min-sync-period: 1m0s is longer than syncPeriod, 30s"),

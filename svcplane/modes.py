@@ -1,0 +1,52 @@
+"""The proxy modes: what carries out a ForwardingTable, for each name that --proxy-mode takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from controller.configuration.schema import KubeProxyConfiguration
+from dataplane.interface import Dataplane
+from dataplane.iptables import IptablesDataplane, choose_variant
+from dataplane.iptables.variant import AUTO, installed_variants
+from dataplane.nftables import NftablesDataplane
+
+
+class Closable(Dataplane, Protocol):
+    """A dataplane that holds sockets."""
+
+    def close(self) -> None:
+        """Give them back; what is programmed stays."""
+
+
+def _nftables(configuration: KubeProxyConfiguration, _: str) -> Closable:
+    return NftablesDataplane(mark_bit=configuration.nftables.masquerade_bit)
+
+
+def _iptables(configuration: KubeProxyConfiguration, variant: str) -> Closable:
+    rules = configuration.iptables
+    return IptablesDataplane(
+        choose_variant(variant), rules.masquerade_bit, localhost_node_ports=rules.localhost_node_ports
+    )
+
+
+_MODES: Mapping[str, Callable[[KubeProxyConfiguration, str], Closable]] = {
+    "nftables": _nftables,
+    "iptables": _iptables,
+}
+
+
+def make_dataplane(configuration: KubeProxyConfiguration, iptables_variant: str = AUTO) -> Closable:
+    """For the calling thread's network namespace. The configuration must be checked.
+
+    InputError if this host's iptables is not as `iptables_variant` wants it.
+    """
+    return _MODES[configuration.mode](configuration, iptables_variant)
+
+
+def clean_up_all() -> None:
+    """Remove the rules of every mode."""
+    found: list[Closable] = [NftablesDataplane(), *map(IptablesDataplane, installed_variants())]
+    for dataplane in found:
+        dataplane.cleanup()
+        dataplane.close()
