@@ -12,13 +12,20 @@ from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from controller.compiler import ServiceKey
-from controller.objects import LABEL_HEADLESS, LABEL_SERVICE_NAME, EndpointSlice, Node, Object, Service, ServiceCIDR
+from controller.objects import (
+    LABEL_HEADLESS,
+    LABEL_SERVICE_NAME,
+    EndpointSlice,
+    Node,
+    Object,
+    ObjectKey,
+    Service,
+    ServiceCIDR,
+)
 from controller.trigger_times import TriggerTimes
 from dataplane.addresses import canonical_network
 
 T = TypeVar("T", bound=Object)
-
-ObjectKey: TypeAlias = tuple[str, str]  #: (namespace, name); namespace "" for what has none
 
 ServiceChanges: TypeAlias = Mapping[ServiceKey, tuple[Service | None, tuple[EndpointSlice, ...]]]
 """For each Service that is affected: the Service as it is now (None: gone) and its slices."""

@@ -13,8 +13,6 @@ from controller.objects import EndpointSlice, SliceEndpoint
 from dataplane.addresses import canonical_address
 from dataplane.table import Endpoint, Family
 
-_FAMILIES = {"IPv4": Family.IPV4, "IPv6": Family.IPV6}
-
 PortKey: TypeAlias = tuple[str, str]  #: (port name, protocol): what joins a Service's port with its endpoints
 
 
@@ -68,7 +66,7 @@ def endpoints_by_port(slices: Iterable[EndpointSlice], family: Family) -> Candid
     """
     found: dict[PortKey, dict[Endpoint, Candidate]] = {}
     for piece in sorted(slices, key=_by_name):
-        if _FAMILIES.get(piece.address_type) is not family:
+        if piece.address_type != family.word:
             continue
         entries = [e for e in map(_read, piece.endpoints or ()) if e and Family.of(e[0]) is family]
         for port in piece.ports or ():

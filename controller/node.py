@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from controller.compile import NodeView
 from controller.objects import LABEL_ZONE, Node
 from controller.selection import Place
-from dataplane.addresses import canonical_address, canonical_network, contains, is_loopback
+from dataplane.addresses import canonical_address, canonical_network, contains, host_network, is_loopback
 from dataplane.errors import InputError
 from dataplane.table import DetectLocal, Family
 
@@ -69,9 +69,8 @@ def _node_port_addresses(
 ) -> frozenset[str]:
     """Where NodePorts answer. A family that nothing is said about answers on all its addresses."""
     present = tuple(interface_addresses)
-    bits = {Family.IPV4: 32, Family.IPV6: 128}
     if wanted == (PRIMARY,):
-        wanted = tuple(f"{a}/{bits[Family.of(a)]}" for a in addresses)
+        wanted = tuple(map(host_network, addresses))
     found: set[str] = set()
     for family in Family:
         networks = tuple(n for n in wanted if Family.of(n) is family)

@@ -28,7 +28,7 @@ class Metadata(_Struct, frozen=True):
     annotations: dict[str, str] | None = None
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> ObjectKey:
         return (self.namespace, self.name)
 
 
@@ -178,7 +178,10 @@ class ServiceCIDR(_Struct, frozen=True):
 
 Object: TypeAlias = Service | EndpointSlice | Node | ServiceCIDR
 
+ObjectKey: TypeAlias = tuple[str, str]  #: (namespace, name); namespace "" for what has none
+
 LABEL_PROXY_NAME = "service.kubernetes.io/service-proxy-name"
 LABEL_HEADLESS = "service.kubernetes.io/headless"
 LABEL_SERVICE_NAME = "kubernetes.io/service-name"
 LABEL_ZONE = "topology.kubernetes.io/zone"
+ANNOTATION_TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"

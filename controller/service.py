@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from controller.objects import LABEL_PROXY_NAME, Service, ServicePort
-from dataplane.addresses import canonical_address, canonical_network, contains
+from dataplane.addresses import canonical_address, canonical_network, contains, host_network
 from dataplane.table import Affinity, Family, Protocol
 
-_FAMILY_NAMES = {Family.IPV4: "IPv4", Family.IPV6: "IPv6"}
 _DEFAULT_AFFINITY_SECONDS = 10800
 _WITH_EXTERNAL_POLICY = ("NodePort", "LoadBalancer")
 
@@ -74,7 +73,7 @@ def cluster_ip_of(service: Service, family: Family) -> str | None:
     texts = [spec.cluster_ip]
     if spec.ip_families:
         pairs = zip(spec.ip_families, spec.cluster_ips or (), strict=False)
-        texts = [text for name, text in pairs if name == _FAMILY_NAMES[family]]
+        texts = [text for name, text in pairs if name == family.word]
     address = canonical_address(texts[0]) if texts else None
     return address if address is not None and Family.of(address) is family else None
 
@@ -124,8 +123,7 @@ def _sources(
     if not allowed or any(n.endswith("/0") for n in allowed):
         return None
     if any(contains(allowed, address) for address in node_addresses):
-        bits = 32 if family is Family.IPV4 else 128
-        allowed += tuple(f"{vip}/{bits}" for vip in load_balancer_ips if not contains(allowed, vip))
+        allowed += tuple(host_network(vip) for vip in load_balancer_ips if not contains(allowed, vip))
     return allowed
 
 

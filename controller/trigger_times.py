@@ -10,9 +10,7 @@ import datetime
 import re
 from collections.abc import Iterable
 
-from controller.objects import EndpointSlice
-
-ANNOTATION = "endpoints.kubernetes.io/last-change-trigger-time"
+from controller.objects import ANNOTATION_TRIGGER_TIME, EndpointSlice
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
@@ -45,7 +43,7 @@ class TriggerTimes:
 
 def trigger_time(piece: EndpointSlice) -> float | None:
     """Seconds since 1970, from RFC 3339 with up to nanoseconds; None if the slice has no such time."""
-    text = (piece.metadata.annotations or {}).get(ANNOTATION, "")
+    text = (piece.metadata.annotations or {}).get(ANNOTATION_TRIGGER_TIME, "")
     match = _TIME.fullmatch(text)
     if match is None:
         return None

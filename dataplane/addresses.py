@@ -42,6 +42,11 @@ def canonical_network(text: str) -> str | None:
         return None
 
 
+def host_network(address: str) -> str:
+    """The network that holds this one address: its /32 or /128."""
+    return f"{address}/{128 if ':' in address else 32}"
+
+
 @lru_cache(maxsize=4096)
 def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     """The network as a value that can be asked; the text must be canonical."""

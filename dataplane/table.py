@@ -39,6 +39,11 @@ class Family(enum.IntEnum):
         """The unspecified address: as a frontend's address it means a NodePort."""
         return "0.0.0.0" if self is Family.IPV4 else "::"
 
+    @property
+    def word(self) -> str:
+        """``IPv4`` or ``IPv6``: as in ``Service.spec.ipFamilies``, and as people write it."""
+        return f"IPv{self.value}"
+
     @staticmethod
     def of(address_or_network: str) -> Family:
         """The family of an address or network in canonical form."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 
+from controller.objects import LABEL_SERVICE_NAME
 from lab.api.errors import Object
 from lab.api.registry import ENDPOINT_SLICES, Resource
 from lab.controllers.objects import Key, key_of, labels_of
-from lab.controllers.view import LABEL_SERVICE_NAME
 
 
 def is_recorded(obj: Object) -> bool:

@@ -119,7 +119,7 @@ def find_target(
     asked = family or families_of(service)[0]
     facts = facts_of(service, asked, node_addresses)
     if facts is None:
-        raise InputError(f"--to: service {host} has no IPv{asked.value} address")
+        raise InputError(f"--to: service {host} has no {asked.word} address")
     found = _find_port(service, port, protocol)
     called = f"{facts.name}, port {port}"
     if found is None:
@@ -140,7 +140,7 @@ def find_target(
     for way in ways:
         if entrances[way]:
             return Target(f"{called}, by its {_WAY_WORDS[way]}", Endpoint(entrances[way][0], found.port), spoken)
-    raise InputError(f"--via: service {host} has no {_WAY_WORDS[ways[0]]} (IPv{asked.value})")
+    raise InputError(f"--via: service {host} has no {_WAY_WORDS[ways[0]]} ({asked.word})")
 
 
 _WAY_WORDS = {"load-balancer": "load-balancer address", "external-ip": "external IP", "cluster-ip": "cluster IP"}
@@ -195,6 +195,6 @@ def packet_from(sender: Sender, target: Target, interface: str | None, chance: r
     family = Family.of(target.destination.address)
     source = next((a for a in sender.addresses if Family.of(a) is family), None)
     if source is None:
-        raise InputError(f"--from: {sender.name} has no IPv{family.value} address")
+        raise InputError(f"--from: {sender.name} has no {family.word} address")
     port = chance.randrange(32768, 61000)
     return Packet(Endpoint(source, port), target.destination, target.protocol, None if sender.is_node else interface)

@@ -24,8 +24,8 @@ from controller.api.backoff import Backoff
 from controller.api.client import PAGE_SIZE, Client
 from controller.api.errors import ApiServerError, ExpiredError, GarbageError, NotFoundError, RefusedError
 from controller.api.resources import Resource
-from controller.api.wire import Bookmark, Changed, Event, ObjectKey, Unreadable
-from controller.objects import Object
+from controller.api.wire import Bookmark, Changed, Event, Unreadable
+from controller.objects import Object, ObjectKey
 
 _log = logging.getLogger(__name__)
 

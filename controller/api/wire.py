@@ -14,11 +14,9 @@ import msgspec
 
 from controller.api.errors import GarbageError, RefusedError, refused
 from controller.api.sharing import Sharing
-from controller.objects import Object
+from controller.objects import Object, ObjectKey
 
 T = TypeVar("T", bound=Object)
-
-ObjectKey: TypeAlias = tuple[str, str]  #: (namespace, name); namespace "" for what has none
 
 #: Longer lines are garbage: etcd takes objects of 1.5 MB by default, and few are told to take more.
 MAX_LINE_BYTES = 64 << 20

@@ -22,8 +22,6 @@ from lab.manifests import Manifest
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 DEFAULT_NAMESPACE = "default"
 
-_NOT_FOUND = 404
-
 
 @dataclass(frozen=True, slots=True)
 class Applied:
@@ -109,7 +107,7 @@ def _put(
     try:
         current = client.get(one.resource, one.namespace, one.name)
     except RefusedError as error:
-        if error.code != _NOT_FOUND:
+        if not error.is_not_found:
             raise
         namespace = one.namespace
         if dry_run and namespace in new_namespaces:

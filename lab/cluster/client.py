@@ -28,6 +28,10 @@ class RefusedError(Exception):
         self.code = code
         self.reason = reason  #: metav1.StatusReason
 
+    @property
+    def is_not_found(self) -> bool:
+        return self.code == 404
+
 
 class ApiClient:
     """Talks to the API server at a URL."""

@@ -11,7 +11,6 @@ from lab.api.registry import Resource
 from lab.cluster.client import ApiClient, RefusedError, path_of
 from lab.cluster.kinds import shown_name
 
-_NOT_FOUND = 404
 _POLL = 0.05
 
 
@@ -47,7 +46,7 @@ def delete(
             waiting.append((target, found["metadata"]["uid"]))
             deleted(target)
         except RefusedError as error:
-            if error.code != _NOT_FOUND:
+            if not error.is_not_found:
                 raise InputError(f"{target.where}{': ' if target.where else ''}{error}") from None
             missing.append(f"{target.where}{': ' if target.where else ''}{error}")
     deadline = time.monotonic() + wait_seconds
@@ -63,7 +62,7 @@ def _is_there(client: ApiClient, target: Target, uid: str) -> bool:
     try:
         found = client.get(target.resource, target.namespace, target.name)
     except RefusedError as error:
-        if error.code == _NOT_FOUND:
+        if error.is_not_found:
             return False
         raise
     return bool(found["metadata"]["uid"] == uid)

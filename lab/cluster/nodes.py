@@ -6,6 +6,7 @@ import os
 import platform
 from datetime import datetime
 
+from controller.objects import LABEL_ZONE
 from dataplane.version import VERSION
 from lab.api.errors import Object
 from lab.api.registry import NODES
@@ -31,7 +32,7 @@ def node_object(host: Host, number: int) -> Object:
                 "kubernetes.io/os": "linux",
                 "kubernetes.io/arch": _ARCHITECTURES.get(platform.machine(), platform.machine()),
                 "topology.kubernetes.io/region": "r1",
-                "topology.kubernetes.io/zone": _ZONES[(number - 1) % len(_ZONES)],
+                LABEL_ZONE: _ZONES[(number - 1) % len(_ZONES)],
             },
         },
         "spec": {"podCIDR": host.pod_cidrs[0], "podCIDRs": list(host.pod_cidrs)},

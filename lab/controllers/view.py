@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 
+from controller.objects import LABEL_SERVICE_NAME
 from lab.api.errors import Object
 from lab.api.registry import (
     DEPLOYMENTS,
@@ -19,8 +20,6 @@ from lab.api.selectors import Selector
 from lab.api.store import Store
 from lab.controllers.collection import Change, Collection, Index
 from lab.controllers.objects import controller_of, labels_of
-
-LABEL_SERVICE_NAME = "kubernetes.io/service-name"
 
 
 def _labels(obj: Object) -> Iterator[Hashable]:

@@ -10,9 +10,10 @@ import contextlib
 import hashlib
 from ipaddress import ip_address, ip_network
 
+from dataplane.addresses import host_network
 from lab.network.links import Links, inside
 from lab.network.namespace import Namespace
-from lab.network.topology import Host, Pod, Topology, first_of_family, host_prefix
+from lab.network.topology import Host, Pod, Topology, first_of_family
 
 SEGMENT = "segment"  #: the machine that holds the bridge
 GATEWAYS = {4: "169.254.1.1", 6: "fe80::1"}  #: of every pod, by IP version
@@ -158,17 +159,17 @@ class Network:
             for address in pod.addresses:
                 source = first_of_family(host.addresses, ip_address(address).version)
                 links.add_neighbour(name, address, far)
-                links.add_route(host_prefix(address), name=name, source=source)
+                links.add_route(host_network(address), name=name, source=source)
 
         def in_pod(links: Links) -> None:
             links.up(_INTERFACE)
             for address in pod.addresses:
                 version = ip_address(address).version
                 gateway = GATEWAYS[version]
-                links.add_address(_INTERFACE, host_prefix(address))
+                links.add_address(_INTERFACE, host_network(address))
                 links.add_neighbour(_INTERFACE, gateway, near)
                 if version == 4:
-                    links.add_route(host_prefix(gateway), name=_INTERFACE)
+                    links.add_route(host_network(gateway), name=_INTERFACE)
                 links.add_route(EVERYWHERE[version], via=gateway, name=_INTERFACE)
 
         inside(node, on_node)

@@ -122,11 +122,6 @@ def _network(cidr: str) -> IPv4Network | IPv6Network:
         raise InputError(f"CIDR {cidr!r}: {error}") from None
 
 
-def host_prefix(address: str) -> str:
-    """One address as a network: /32 or /128."""
-    return f"{address}/{ip_address(address).max_prefixlen}"
-
-
 def first_of_family(addresses: Sequence[str], version: int) -> str | None:
     """The address of IP version 4 or 6, if there is one."""
     return next((address for address in addresses if ip_address(address).version == version), None)

@@ -6,6 +6,7 @@ import argparse
 from collections import Counter
 from typing import Any
 
+from controller.objects import LABEL_ZONE
 from lab.api.registry import NODES, PODS, SERVICES
 from lab.cluster.client import ApiClient, path_of
 from lab.cluster.nodes import PROXY_READY
@@ -51,7 +52,7 @@ def _show(state: StateDirectory) -> None:
     for node in nodes:
         table.add_row(
             node["metadata"]["name"],
-            node["metadata"]["labels"]["topology.kubernetes.io/zone"],
+            node["metadata"]["labels"][LABEL_ZONE],
             ", ".join(a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP"),
             str(on_node[node["metadata"]["name"]]),
             "none" if running.options.proxy_mode == NO_PROXY else _agent(node),

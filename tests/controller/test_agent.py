@@ -15,7 +15,7 @@ from controller.agent import Agent, AgentOptions
 from controller.api.access import Access
 from controller.api.client import Client
 from controller.node import NodeOptions
-from controller.trigger_times import ANNOTATION
+from controller.objects import ANNOTATION_TRIGGER_TIME
 from dataplane.fake import FakeDataplane
 from dataplane.interface import Drift
 from dataplane.reference import Outcome, Packet
@@ -221,7 +221,7 @@ def test_metrics_tell_what_the_agent_knows_and_did() -> None:
         await scene.until(lambda: bool(scene.dataplane.tables))
         changed = endpoints("10.244.2.6")
         changed["endpoints"][0]["nodeName"] = "n2"
-        changed["metadata"]["annotations"] = {ANNOTATION: datetime.now(UTC).isoformat()}
+        changed["metadata"]["annotations"] = {ANNOTATION_TRIGGER_TIME: datetime.now(UTC).isoformat()}
         scene.store.update(SLICE, changed)
         read = scene.agent.metrics.registry.get_sample_value
         latencies = "kubeproxy_network_programming_duration_seconds_count"

@@ -18,8 +18,7 @@ from controller.api.client import Client
 from controller.api.errors import ApiServerError, GarbageError, RefusedError, UnreachableError
 from controller.api.reflector import Reflector
 from controller.api.resources import Resource
-from controller.api.wire import ObjectKey
-from controller.objects import Service
+from controller.objects import ObjectKey, Service
 from scripted_api import PATH, ScriptedApi, serving
 
 SERVICES = Resource(PATH, Service)

@@ -15,8 +15,7 @@ from controller.api.access import Access
 from controller.api.client import Client
 from controller.api.reflector import Reflector
 from controller.api.resources import ENDPOINT_SLICES, SERVICE_CIDRS, SERVICES, own_node
-from controller.api.wire import ObjectKey
-from controller.objects import LABEL_PROXY_NAME, Service
+from controller.objects import LABEL_PROXY_NAME, ObjectKey, Service
 from lab.api import registry
 from lab.api.server import ApiServer
 from lab.api.store import Store

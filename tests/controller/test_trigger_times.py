@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from controller.objects import EndpointSlice, Metadata
-from controller.trigger_times import ANNOTATION, TriggerTimes, trigger_time
+from controller.objects import ANNOTATION_TRIGGER_TIME, EndpointSlice, Metadata
+from controller.trigger_times import TriggerTimes, trigger_time
 
 WEB, SHOP = ("default", "web"), ("default", "shop")
 
 
 def piece(time: str | None = None) -> EndpointSlice:
-    return EndpointSlice(Metadata(annotations=None if time is None else {ANNOTATION: time}))
+    return EndpointSlice(Metadata(annotations=None if time is None else {ANNOTATION_TRIGGER_TIME: time}))
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ import ipaddress
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from controller.objects import ANNOTATION_TRIGGER_TIME, LABEL_HEADLESS
 from lab.api.errors import Object
 from lab.controllers import pods as pod_state
 from lab.controllers.endpointslice.desired import address_types
 from lab.controllers.endpointslice.endpoint import endpoint_of_pod
-from lab.controllers.endpointslice.plan import ANNOTATION_TRIGGER_TIME, LABEL_HEADLESS, is_headless
+from lab.controllers.endpointslice.plan import is_headless
 from lab.controllers.endpointslice.ports import EndpointPort, ports_of_pod
 from lab.controllers.objects import annotations_of, is_going, labels_of, with_metadata
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from controller.objects import LABEL_SERVICE_NAME, LABEL_ZONE
 from lab.api.errors import Object
 from lab.api.registry import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from lab.api.store import Store
 from lab.controllers.collection import Change
 from lab.controllers.endpointslice.desired import selects, why_no_hints
-from lab.controllers.endpointslice.endpoint import LABEL_ZONE
 from lab.controllers.endpointslice.plan import (
     LABEL_MANAGED_BY,
-    LABEL_SERVICE_NAME,
     MANAGED_BY,
     MAX_ENDPOINTS_PER_SLICE,
     Plan,

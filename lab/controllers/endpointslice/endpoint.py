@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 
+from controller.objects import LABEL_ZONE
 from lab.api.errors import Object
 from lab.controllers import pods
 from lab.controllers.objects import is_going, labels_of
-
-LABEL_ZONE = "topology.kubernetes.io/zone"
 
 
 def endpoint_of_pod(pod: Object, node: Object | None, service: Object, address_type: str) -> Object | None:

@@ -20,8 +20,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
+from controller.objects import LABEL_ZONE
 from lab.api.errors import Object
-from lab.controllers.endpointslice.endpoint import LABEL_ZONE, is_ready
+from lab.controllers.endpointslice.endpoint import is_ready
 from lab.controllers.objects import annotations_of, condition, labels_of
 
 ANNOTATION_MODE = "service.kubernetes.io/topology-mode"

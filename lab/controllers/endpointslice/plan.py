@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from controller.objects import ANNOTATION_TRIGGER_TIME, LABEL_HEADLESS, LABEL_SERVICE_NAME
 from lab.api.errors import Object
 from lab.controllers.endpointslice.desired import Group, GroupKey, groups_of, key_of_slice
 from lab.controllers.endpointslice.packing import pack
@@ -25,9 +26,6 @@ MAX_ENDPOINTS_PER_SLICE = 100  #: kube-controller-manager's --max-endpoints-per-
 
 MANAGED_BY = "endpointslice-controller.k8s.io"
 LABEL_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
-LABEL_SERVICE_NAME = "kubernetes.io/service-name"
-LABEL_HEADLESS = "service.kubernetes.io/headless"
-ANNOTATION_TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from controller.objects import LABEL_SERVICE_NAME
 from lab.api.errors import Object
 from lab.controllers.endpointslice.desired import Group, GroupKey
 from lab.controllers.endpointslice.endpoint import address_type_of
 from lab.controllers.endpointslice.plan import (
     LABEL_MANAGED_BY,
-    LABEL_SERVICE_NAME,
     MAX_ENDPOINTS_PER_SLICE,
     Parent,
     Plan,
