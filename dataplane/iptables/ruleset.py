@@ -104,7 +104,7 @@ class Ruleset:
         changed: dict[Chain, Rules] = {}
         gone: set[Chain] = set()
         shared: set[Chain] = set()
-        for port in touched:
+        for port in sorted(touched):
             frontends = self._frontends[port]
             old = self._ports.pop(port, _NOTHING)
             new = _NOTHING
@@ -125,7 +125,7 @@ class Ruleset:
 
     def _shared(self, wanted: set[Chain]) -> dict[Chain, Rules]:
         """These chains that all service ports add rules to, in the order of their names."""
-        lines: dict[Chain, list[str]] = {chain: [] for chain in wanted}
+        lines: dict[Chain, list[str]] = {chain: [] for chain in skeleton.SHARED if chain in wanted}
         if wanted:
             for port in sorted(self._ports):
                 for chain, added in self._ports[port].shared.items():
