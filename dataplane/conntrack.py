@@ -53,6 +53,8 @@ class FlowCleaner:
     def __init__(self) -> None:
         self._channel: Channel | None = None
         self._pending: set[FrontendKey] = set()
+        self._former_addresses: frozenset[str] = frozenset()
+        self._addresses_came = False
 
     @property
     def pending(self) -> frozenset[FrontendKey]:
@@ -65,7 +67,14 @@ class FlowCleaner:
             self._channel = None
 
     def note(self, changes: Changes) -> None:
-        """Add the UDP frontends of which flows may have to go: new, removed, or no longer served by somebody."""
+        """Add the UDP frontends of which flows may have to go: new, removed, or no longer served by somebody.
+
+        NodePorts answered on the node addresses of before, so their flows are looked for there too; and on new
+        ones they may have flows from the time when they did not answer there.
+        """
+        gone, come = changes.node_addresses
+        self._former_addresses |= gone
+        self._addresses_came = self._addresses_came or bool(come)
         for key, (old, new) in changes.frontends.items():
             if key.protocol is Protocol.UDP and (old is None or new is None or old.serving - new.serving):
                 self._pending.add(key)
@@ -75,11 +84,14 @@ class FlowCleaner:
 
         Raises OSError; then everything stays pending. What is deleted already needs no second time.
         """
+        if self._addresses_came:
+            self._pending |= {key for key in table.frontends if key.is_node_port and key.protocol is Protocol.UDP}
         if not self._pending:
+            self._forget_addresses()
             return 0
         if self._channel is None:
             self._channel = Channel()
-        judge = _Judge(table, self._pending)
+        judge = _Judge(table, self._pending, table.node_addresses | self._former_addresses)
         deleted = 0
         for family in sorted({key.family for key in self._pending}):
             stale = [flow.delete for flow in flows(self._channel, family) if judge.is_stale(flow)]
@@ -89,7 +101,11 @@ class FlowCleaner:
                     raise NetlinkError([refusal])
             deleted += len(stale) - len(refusals)
         self._pending.clear()
+        self._forget_addresses()
         return deleted
+
+    def _forget_addresses(self) -> None:
+        self._former_addresses, self._addresses_came = frozenset(), False
 
     def try_to_clean(self, table: ForwardingTable) -> str:
         """As `clean`, but nothing is raised: what stays pending, and why, in one line; "" if nothing does."""
@@ -105,14 +121,14 @@ class FlowCleaner:
 class _Judge:
     """Which flows have to go."""
 
-    def __init__(self, table: ForwardingTable, pending: set[FrontendKey]) -> None:
+    def __init__(self, table: ForwardingTable, pending: set[FrontendKey], node_addresses: frozenset[str]) -> None:
         self._frontends = table.frontends
         self._pending = pending
         self._node_addresses: frozenset[str] = frozenset()
         node_ports = {key.family for key in pending if key.is_node_port}
         if node_ports:
-            self._node_addresses = table.node_addresses
-            if any(family.any_address in table.node_addresses for family in node_ports):
+            self._node_addresses = node_addresses
+            if any(family.any_address in node_addresses for family in node_ports):
                 self._node_addresses |= local_addresses()
 
     def is_stale(self, flow: Flow) -> bool:

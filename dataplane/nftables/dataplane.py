@@ -97,7 +97,7 @@ class NftablesDataplane:
                 kept = self._clear(transaction, layer, family, plan)
                 transaction.carry_out(layer, plan, kept)
                 known = family.ruleset.relocations()
-                relocations[layer] = {n: r for n, r in known.items() if n not in plan.new_sets}
+                relocations[layer] = {n: r for n, r in known.items() if n not in plan.new_sets or n in kept}
         self._commit(transaction)
         self._families, self._table, self._applied = families, table, True
         self._relocate(relocations)

@@ -260,6 +260,12 @@ def restarts() -> list[Json]:
                 fails(ask("c1", "10.96.10.2"), "timeout"),
                 fails(ask("x1", N1, 30080), "refused"),
             ])),
+        case("restart-with-another-timeout-forgets-what-is-gone", step(
+            service(**sticky_for(3600)), piece("b1"),
+            probes=[reaches(ask("c1", CLUSTER_IP), "b1", seen_as="c1")]),
+            step(service(**sticky_for(1800)), piece("b2", "b3"), restart=True, probes=[
+                stays(ask("c1", CLUSTER_IP), seen_as="c1", among=("b2", "b3")),
+            ])),
         case("restart-does-not-end-a-udp-flow", step(service(DNS), piece("b1"), probes=[
             reaches(ask("c1", CLUSTER_IP, 53, "UDP", **sport), "b1", seen_as="c1"),
         ]), step(piece(*ALL_BACKENDS), restart=True, probes=[
