@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PACKAGES := native dataplane controller lab svcplane
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint asan bench clean
+.PHONY: help setup demo test lint asan fuzz bench clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 10
@@ -25,6 +25,9 @@ lint: setup ## check style, types and C
 
 asan: setup ## run the C tests under the address and undefined-behaviour sanitizers
 	@$(BIN)/python -m pytest tests/native -k sanitizers
+
+fuzz: ## feed the C code random bytes, DURATION=60 seconds for each target (clang)
+	@tests/native/fuzz/run $(or $(DURATION),60)
 
 bench: setup ## measure; prints the bars beside the figures
 	@$(BIN)/python -m pytest bench -s

@@ -268,8 +268,6 @@ static enum packet_kind parse_transport(struct packet *packet, struct cursor *cu
 {
 	enum packet_kind kind;
 
-	packet->transport = cursor->at;
-	packet->transport_length = (uint32_t)cursor->left;
 	switch (packet->tuple.protocol) {
 	case TUPLE_TCP:
 		kind = cursor->quoted ? parse_quoted(cursor) : parse_tcp(packet, cursor);
@@ -300,6 +298,8 @@ static void parse_network(struct packet *packet, struct cursor *cursor, uint16_t
 		packet->kind = parse_ipv4(packet, cursor);
 	else if (type == ETHERNET_IPV6)
 		packet->kind = parse_ipv6(packet, cursor);
+	packet->transport = cursor->at;
+	packet->transport_length = (uint32_t)cursor->left;
 	if (packet->kind == PACKET_TRANSPORT)
 		packet->kind = parse_transport(packet, cursor);
 }

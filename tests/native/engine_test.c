@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* engine_test.c - packets with random damage through a small engine, to be run under the sanitizers */
-#include "engine.h"
+#include "small_table.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,43 +28,6 @@ static uint32_t next_random(uint32_t limit)
 
 	state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
 	return (uint32_t)(state >> 33) % limit;
-}
-
-/* One frontend for each protocol at 10.0.0.1 port 80, all masqueraded, with two backends each of which remembers. */
-static enum service_error load(struct engine *engine)
-{
-	static const uint8_t protocols[] = {TUPLE_TCP, TUPLE_UDP, TUPLE_SCTP};
-	struct service_frontend frontends[3];
-	const struct service_backend backends[2] = {
-		{.address = {{10, 1, 0, 1}}, .port = htons(8080), .family = TUPLE_IPV4, .local = 1, .member = 1},
-		{.address = {{10, 1, 0, 2}}, .port = htons(80), .family = TUPLE_IPV4, .tally = 1, .member = 2},
-	};
-	const struct service_pool pool = {.count = 2, .affinity = 1, .seconds = 1};
-	const struct service_address address = {{{10, 0, 0, 1}}, TUPLE_IPV4, SERVICE_CLUSTER_IP, 0};
-	struct service_image image = {
-		.counts = {.frontends = 3, .pools = 1, .backends = 2, .addresses = 1, .tallies = 2, .members = 3},
-		.frontends = frontends,
-		.pools = &pool,
-		.backends = backends,
-		.addresses = &address,
-	};
-	static const uint8_t nowhere[SERVICE_INTERFACES];
-
-	image.pod_interfaces = nowhere;
-	image.families[0].egress = (struct address){{10, 0, 0, 254}};
-	image.families[0].can_masquerade = 1;
-	for (unsigned int i = 0; i < 3; i++) {
-		frontends[i] = (struct service_frontend){
-			.address = {{10, 0, 0, 1}},
-			.port = htons(80),
-			.protocol = protocols[i],
-			.family = TUPLE_IPV4,
-			.sources_first = SERVICE_ANYBODY,
-		};
-		for (unsigned int client = 0; client < SERVICE_CLIENTS; client++)
-			frontends[i].verdicts[client].masquerade = 1;
-	}
-	return engine_load(engine, &image);
 }
 
 /* An ICMP error about a packet that this node has sent to a backend, perhaps. Its checksum is zero, so often wrong. */
@@ -142,19 +104,13 @@ static void run(struct engine *engine, uint64_t now)
 
 int main(void)
 {
-	const struct engine_config config = {
-		.limits = {4, 4, 4, 4, 4, 4, 4, 4},
-		.flows = FLOWS,
-		.affinities = 4,
-		.timeouts = {{100, 200, 100, 500, 50}},
-	};
-	struct engine *engine = engine_create(&config);
+	struct engine *engine = small_engine(FLOWS);
 
 	if (!engine)
 		return EXIT_FAILURE;
 	for (unsigned int i = 0; i < BATCHES; i++) {
 		if (i % 100 == 0) {
-			expect(load(engine) == SERVICE_OK, "the table is taken");
+			expect(small_table_load(engine) == SERVICE_OK, "the table is taken");
 			engine_swap(engine);
 			engine_settle(engine);
 		}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ethernet.c - any bytes as an Ethernet frame */
+#include "fuzz.h"
+#include "packet.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct packet packet;
+	uint8_t *copy = fuzz_copy(data, size);
+
+	packet_parse(&packet, copy, size, PACKET_LINK_ETHERNET);
+	fuzz_check_view(&packet, copy, size);
+	free(copy);
+	return 0;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ip.c - any bytes as an IP packet */
+#include "fuzz.h"
+#include "packet.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct packet packet;
+	uint8_t *copy = fuzz_copy(data, size);
+
+	packet_parse(&packet, copy, size, PACKET_LINK_IP);
+	fuzz_check_view(&packet, copy, size);
+	free(copy);
+	return 0;
+}
