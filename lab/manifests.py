@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from dataplane.errors import InputError
+from lab.text_yaml import TextLoader
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -92,8 +93,8 @@ def _objects(document: Any, where: str) -> Iterable[Manifest]:
     yield Manifest(document, f"{where} ({document['kind']} {name})")
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as Kubernetes reads it: times stay texts, and a key that comes twice is an error."""
+class _Loader(TextLoader):
+    """A key that comes twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -106,9 +107,3 @@ class _Loader(yaml.SafeLoader):
                     )
                 seen.add(key)
         return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}

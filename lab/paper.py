@@ -14,8 +14,9 @@ from typing import Any
 from dataplane.errors import InputError
 from lab.api.decoding import decoded
 from lab.api.errors import ApiError, Object
-from lab.api.registry import ENDPOINT_SLICES, NAMESPACES, NODES, PODS, RESOURCES, SERVICE_CIDRS, SERVICES, Resource
+from lab.api.registry import ENDPOINT_SLICES, NAMESPACES, NODES, PODS, SERVICE_CIDRS, SERVICES
 from lab.api.store import Store
+from lab.cluster.kinds import resource_of
 from lab.controllers import all_controllers
 from lab.controllers.collection import Change
 from lab.controllers.objects import Key, is_going, key_of
@@ -97,7 +98,7 @@ class PaperCluster:
         return frozenset(text for cidr in self._store.list(SERVICE_CIDRS)[0] for text in cidr["spec"]["cidrs"])
 
     def _add(self, manifest: Manifest) -> None:
-        resource = _resource_of(manifest)
+        resource = resource_of(manifest.object, manifest.where)
         recorded = is_recorded(manifest.object)
         try:
             # A cluster of another version may have fields that are not known here; a person's are mistakes.
@@ -125,15 +126,6 @@ class PaperCluster:
             self._store.get(NAMESPACES, "", name)
         except ApiError:
             self._store.create(NAMESPACES, {"metadata": {"name": name}})
-
-
-def _resource_of(manifest: Manifest) -> Resource:
-    version, kind = manifest.object["apiVersion"], manifest.object["kind"]
-    for resource in RESOURCES:
-        if (resource.api_version, resource.kind) == (version, kind):
-            return resource
-    known = ", ".join(sorted({r.kind for r in RESOURCES}))
-    raise InputError(f"{manifest.where}: no kind {kind} in {version} here (expected one of {known})")
 
 
 class _PodNames:

@@ -5,29 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lab.api.errors import Object
+from lab.cluster.nodes import node_object
 from lab.manifests import Manifest
 from lab.network.topology import MOST_NODES, cluster_topology
 
 
 def paper_nodes(count: int) -> list[Object]:
-    """Node objects as the lab has them: n1 in zone za, n2 in zb, ..., each with pod CIDRs of its own."""
-    hosts = [host for host in cluster_topology(count).hosts if host.pod_cidrs]
+    """The lab's Nodes n1, n2, ..., with addresses, and ready."""
+    hosts = [host for host in cluster_topology(count).hosts if host.forwards]
     return [
         {
-            "metadata": {
-                "name": host.name,
-                "labels": {
-                    "kubernetes.io/hostname": host.name,
-                    "topology.kubernetes.io/zone": f"z{chr(ord('a') + index)}",
-                },
-            },
-            "spec": {"podCIDR": host.pod_cidrs[0], "podCIDRs": list(host.pod_cidrs)},
+            **node_object(host, number),
             "status": {
                 "addresses": [{"type": "InternalIP", "address": address} for address in host.addresses],
                 "conditions": [{"type": "Ready", "status": "True"}],
             },
         }
-        for index, host in enumerate(hosts)
+        for number, host in enumerate(hosts, 1)
     ]
 
 

@@ -141,7 +141,7 @@ def test_a_question_that_can_not_be_asked_is_one_clear_line(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("kind: Service\n", "kind: Servise\n"), "no kind Servise"),
+        (("kind: Service\n", "kind: Servise\n"), "kind 'Servise'"),
         (("nodePort: 30080", "nodePort: 80"), "provided port is not in the valid range"),
         (("port: 80\n", "prt: 80\n"), "prt"),
         (("replicas: 3", "replicas: many"), "replicas"),

@@ -12,6 +12,7 @@ from lab.api.errors import bad_request, unsupported_media_type
 from lab.api.http import protobuf
 from lab.api.http.answers import JSON
 from lab.api.schema import Record
+from lab.text_yaml import TextLoader
 
 _YAML = ("application/yaml", "application/apply-patch+yaml")
 _ACCEPTED = (JSON, "application/yaml", protobuf.MEDIA_TYPE)
@@ -64,8 +65,8 @@ def _twice(value: Any, path: str) -> Iterator[str]:
             yield from _twice(part, f"{path}[{i}]")
 
 
-class _YamlLoader(yaml.SafeLoader):
-    """YAML as JSON has it: dates stay text, and fields given twice are noticed."""
+class _YamlLoader(TextLoader):
+    """Fields given twice are noticed."""
 
 
 def _construct_object(loader: _YamlLoader, node: yaml.MappingNode) -> dict[str, Any]:
@@ -75,7 +76,3 @@ def _construct_object(loader: _YamlLoader, node: yaml.MappingNode) -> dict[str, 
 
 
 _YamlLoader.add_constructor("tag:yaml.org,2002:map", _construct_object)
-_YamlLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}

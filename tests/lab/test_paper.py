@@ -1,0 +1,32 @@
+"""A cluster on paper is the lab's, but for the kernel."""
+
+from __future__ import annotations
+
+from lab.api.errors import Object
+from lab.cluster.nodes import node_object
+from lab.cluster.options import LabOptions
+from lab.manifests import Manifest
+from lab.paper import PaperCluster
+
+
+def pod(**spec: object) -> Manifest:
+    obj: Object = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web"},
+        "spec": {"containers": [{"name": "web", "image": "web"}], **spec},
+    }
+    return Manifest(obj, "web.yaml")
+
+
+def test_its_nodes_have_the_labels_and_networks_of_the_labs() -> None:
+    hosts = [host for host in LabOptions(nodes=3).topology().hosts if host.forwards]
+    for node, real in zip(PaperCluster([], nodes=3).nodes(), map(node_object, hosts, (1, 2, 3)), strict=True):
+        assert node["metadata"]["labels"] == real["metadata"]["labels"]
+        assert node["spec"]["podCIDRs"] == real["spec"]["podCIDRs"]
+
+
+def test_a_pod_that_wants_linux_runs() -> None:
+    (web,) = PaperCluster([pod(nodeSelector={"kubernetes.io/os": "linux"})]).pods()
+    assert web["spec"]["nodeName"] == "n1"
+    assert web["status"]["phase"] == "Running"
