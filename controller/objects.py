@@ -1,14 +1,19 @@
 """The Kubernetes objects that a node's dataplane depends on, with only the fields that are read.
 
 Decoded straight from JSON bytes by msgspec; what is not named here is skipped without being kept. Everything is
-immutable and comparable. ``null`` and a missing field mean the same, as the API says.
+immutable and comparable. ``null`` and a missing field mean the same, as the API says. Numbers have the ranges that
+the API server holds them to, so that what gets past here fits into a packet.
 """
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
+
+
+PortNumber: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+AffinitySeconds: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=86400)]
 
 
 class _Struct(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
@@ -36,14 +41,14 @@ class Metadata(_Struct, frozen=True):
 
 
 class ServicePort(_Struct, frozen=True):
-    port: int
+    port: PortNumber
     name: str = ""
     protocol: str = "TCP"
-    node_port: int | None = None
+    node_port: PortNumber | None = None
 
 
 class ClientIPConfig(_Struct, frozen=True):
-    timeout_seconds: int | None = None
+    timeout_seconds: AffinitySeconds | None = None
 
 
 class SessionAffinityConfig(_Struct, frozen=True):
@@ -62,7 +67,7 @@ class ServiceSpec(_Struct, frozen=True):
     internal_traffic_policy: str | None = None
     session_affinity: str = "None"
     session_affinity_config: SessionAffinityConfig | None = None
-    health_check_node_port: int | None = None
+    health_check_node_port: PortNumber | None = None
 
 
 class LoadBalancerIngress(_Struct, frozen=True):
@@ -124,7 +129,7 @@ class SliceEndpoint(_Struct, frozen=True):
 
 class SlicePort(_Struct, frozen=True):
     name: str | None = None
-    port: int | None = None
+    port: PortNumber | None = None
     protocol: str | None = None
 
 

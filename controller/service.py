@@ -51,7 +51,7 @@ def protocol_of(port: ServicePort) -> Protocol | None:
 
 
 def families_of(service: Service) -> tuple[Family, ...]:
-    """The families in which the Service has a cluster IP; none if it is not proxied at all.
+    """The families in which the Service has a cluster IP, in its order; none if it is not proxied at all.
 
     Not proxied: headless and ExternalName Services, and those that another proxy has been named for (the API
     server leaves them out of our watch; we do too).
@@ -61,7 +61,10 @@ def families_of(service: Service) -> tuple[Family, ...]:
         return ()
     if LABEL_PROXY_NAME in (service.metadata.labels or {}):
         return ()
-    return tuple(f for f in Family if cluster_ip_of(service, f) is not None)
+    # The Service's own order: its first family is the one that is meant where none is named.
+    preferred = [f for name in spec.ip_families or () for f in Family if f.word == name]
+    ordered = dict.fromkeys((*preferred, *Family))
+    return tuple(f for f in ordered if cluster_ip_of(service, f) is not None)
 
 
 def cluster_ip_of(service: Service, family: Family) -> str | None:
@@ -106,8 +109,9 @@ def facts_of(service: Service, family: Family, node_addresses: Sequence[str]) ->
 
 
 def _addresses(texts: Iterable[str], family: Family) -> tuple[str, ...]:
+    """Those of one family. Nobody can send to the unspecified address; to a dataplane it means every node address."""
     found = (canonical_address(text.strip()) for text in texts)
-    return tuple(dict.fromkeys(a for a in found if a is not None and Family.of(a) is family))
+    return tuple(dict.fromkeys(a for a in found if a not in (None, family.any_address) and Family.of(a) is family))
 
 
 def _sources(

@@ -42,6 +42,10 @@ STEADY_SECONDS = 5.0
 ABSENT_SECONDS = 300.0
 
 
+#: The longest that a server is obeyed when it says how many seconds to wait.
+MOST_PATIENT_SECONDS = 60.0
+
+
 class Sink(Protocol[T_contra]):
     """Where objects go. Both methods must tolerate being told what they know already."""
 
@@ -117,7 +121,7 @@ class Reflector(Generic[T]):
             _log.warning("%s: %s", self.resource.name, error)
         if (steady and error is None) or (resumed and isinstance(error, ExpiredError)):
             return 0.0
-        asked = error.retry_after if isinstance(error, RefusedError) else 0.0
+        asked = min(error.retry_after, MOST_PATIENT_SECONDS) if isinstance(error, RefusedError) else 0.0
         return max(self._backoff.next(), asked)
 
     async def _list(self) -> int:

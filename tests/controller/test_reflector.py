@@ -289,6 +289,18 @@ def test_a_server_that_asks_to_be_left_alone_is() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("asked", ["100000", "inf", "1e300"])
+def test_a_server_that_asks_to_be_left_alone_for_ever_is_asked_again_within_a_minute(asked: str) -> None:
+    async def story() -> None:
+        api = ScriptedApi()
+        api.answer_next(429, "TooManyRequests", **{"Retry-After": asked})
+        async with running(api) as now:
+            await now.watching()
+            assert now.pauses == [60.0]
+
+    asyncio.run(story())
+
+
 def test_the_error_is_told_while_it_lasts_and_forgotten_after() -> None:
     async def story() -> None:
         api = ScriptedApi()

@@ -84,6 +84,11 @@ class TestExternalAddresses:
     def test_nonsense_among_external_ips_is_left_out(self) -> None:
         assert facts(service(external_ips=("", "nine", "198.51.100.009"))).external_ips == ("198.51.100.9",)
 
+    def test_the_unspecified_address_does_not_open_the_port_on_every_node_address(self) -> None:
+        of = dual_stack(external_ips=("0.0.0.0", "::"), vips=["0.0.0.0", "::", VIP])
+        assert (facts(of, V4).external_ips, facts(of, V4).load_balancer_ips) == ((), (VIP,))
+        assert (facts(of, V6).external_ips, facts(of, V6).load_balancer_ips) == ((), ())
+
     def test_load_balancer_addresses_are_sorted_by_family(self) -> None:
         of = dual_stack(vips=[VIP, "2001:db8::7"])
         assert facts(of, V4).load_balancer_ips == (VIP,)
