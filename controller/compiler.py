@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 from controller.compile import CompiledService, NodeView, Shortage, compile_service
 from controller.health_check import HealthCheck
 from controller.objects import EndpointSlice, Service
-from dataplane.table import ForwardingTable, Frontend, FrontendKey
+from dataplane.table import ForwardingTable, Frontend, FrontendKey, HealthCheckPort
 
 ServiceKey: TypeAlias = tuple[str, str]  #: (namespace, name)
 
@@ -111,8 +111,14 @@ class Compiler:
             self._service_cidrs,
             self._view.node_port_addresses,
             self._view.detect_local,
+            frozenset(self._health_check_ports()),
         )
         return self._table
+
+    def _health_check_ports(self) -> Iterable[HealthCheckPort]:
+        for (namespace, name), checks in self._health_checks.items():
+            for check in checks:
+                yield HealthCheckPort(check.family, check.port, f"{namespace}/{name}")
 
     def _remember(self, key: ServiceKey, old: _Entry | None, new: _Entry | None) -> None:
         """What is not part of the table, but told about the Service."""

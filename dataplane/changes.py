@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, compress, islice
 from operator import is_not
+from typing import TypeVar
 
-from dataplane.table import DetectLocal, ForwardingTable, Frontend, FrontendKey
+from dataplane.table import DetectLocal, ForwardingTable, Frontend, FrontendKey, HealthCheckPort
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class Changes:
     service_cidrs: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
     node_addresses: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
     detect_local: DetectLocal | None = None
+    health_check_ports: tuple[frozenset[HealthCheckPort], frozenset[HealthCheckPort]] = (frozenset(), frozenset())
 
     @staticmethod
     def between(old: ForwardingTable, new: ForwardingTable) -> Changes:
@@ -38,6 +42,7 @@ class Changes:
             _moved(old.service_cidrs, new.service_cidrs),
             _moved(old.node_addresses, new.node_addresses),
             new.detect_local if old.detect_local != new.detect_local else None,
+            _moved(old.health_check_ports, new.health_check_ports),
         )
 
     def apply(self, old: ForwardingTable) -> ForwardingTable:
@@ -53,6 +58,7 @@ class Changes:
             old.service_cidrs - self.service_cidrs[0] | self.service_cidrs[1],
             old.node_addresses - self.node_addresses[0] | self.node_addresses[1],
             old.detect_local if self.detect_local is None else self.detect_local,
+            old.health_check_ports - self.health_check_ports[0] | self.health_check_ports[1],
         )
 
     def __bool__(self) -> bool:
@@ -73,5 +79,5 @@ def _suspects(old: Mapping[FrontendKey, Frontend], new: Mapping[FrontendKey, Fro
     )
 
 
-def _moved(old: frozenset[str], new: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+def _moved(old: frozenset[_T], new: frozenset[_T]) -> tuple[frozenset[_T], frozenset[_T]]:
     return (frozenset(), frozenset()) if old is new else (old - new, new - old)

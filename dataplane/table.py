@@ -217,6 +217,17 @@ class Frontend:
         return tuple(found)
 
 
+class HealthCheckPort(NamedTuple):
+    """A TCP port of this host at which load balancers ask for one Service's health. `service` is its name for people.
+
+    The controller answers there. A dataplane may let the question in, where the host's own rules would not.
+    """
+
+    family: Family
+    port: int
+    service: str
+
+
 @dataclass(frozen=True, slots=True)
 class DetectLocal:
     """How a packet of a local pod is told: by its source, or by the interface it came in on.
@@ -251,3 +262,4 @@ class ForwardingTable:
     service_cidrs: frozenset[str] = frozenset()
     node_addresses: frozenset[str] = frozenset()
     detect_local: DetectLocal = DetectLocal()
+    health_check_ports: frozenset[HealthCheckPort] = frozenset()

@@ -44,6 +44,7 @@ from dataplane.table import (
     ForwardingTable,
     Frontend,
     FrontendKey,
+    HealthCheckPort,
     Pool,
     Protocol,
     Reject,
@@ -283,4 +284,5 @@ def tables(draw: st.DrawFn, most_frontends: int = 8) -> ForwardingTable:
         draw(st.sampled_from((SERVICE_CIDRS, frozenset[str](), frozenset({"10.96.0.0/12"})))),
         draw(node_port_addresses),
         draw(detect_locals),
+        frozenset(draw(st.sets(st.builds(HealthCheckPort, families, st.sampled_from((32000, 32001)), st.just("a/b"))))),
     )

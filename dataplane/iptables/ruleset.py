@@ -42,6 +42,7 @@ class Ruleset:
         self.chains: dict[Chain, Rules] = {}
         self._frontends: dict[ServicePort, dict[FrontendKey, Frontend]] = {}
         self._ports: dict[ServicePort, ServicePortRules] = {}
+        self._health_checks: Rules = ()
         self._endpoints = 0
         self._comments = True
 
@@ -55,6 +56,7 @@ class Ruleset:
     def update(self, changes: Changes, table: ForwardingTable) -> Difference:
         """Make it the ruleset for `table`; `changes` must be the difference from the last one."""
         touched = self._move(changes)
+        self._health_checks = skeleton.health_checks(table, self._family)
         setting = Setting.of(table, self._family, self._options)
         if not self.chains or setting != self.setting:
             self.setting = setting
@@ -118,6 +120,8 @@ class Ruleset:
             gone |= old.chains.keys() - new.chains.keys()
             shared |= {c for c in skeleton.SHARED if old.shared.get(c, ()) != new.shared.get(c, ())}
         changed |= self._shared(shared)
+        if self.chains[skeleton.HEALTH_CHECKS] != self._health_checks:
+            changed[skeleton.HEALTH_CHECKS] = self._health_checks
         self.chains |= changed
         for chain in gone:
             del self.chains[chain]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from dataplane.iptables import rules
 from dataplane.iptables.chain import FILTER, MANGLE, NAT, Chain, Options, Rules, Setting
 from dataplane.iptables.rules import NEW, comment, jump, rule
-from dataplane.table import Family
+from dataplane.table import Family, ForwardingTable, Protocol
 
 MARK_MASQUERADE = "KUBE-MARK-MASQ"
 CANARY = "KUBE-PROXY-CANARY"
@@ -66,6 +66,18 @@ def node_port_jumps(setting: Setting) -> Rules:
     remark = comment("kubernetes service nodeports; NOTE: this must be the last rule in this chain")
     return tuple(
         rule(address, remark, match, jump(NODE_PORTS.name)) for address, match in setting.node_port_destinations()
+    )
+
+
+def health_checks(table: ForwardingTable, family: Family) -> Rules:
+    """Load balancers that ask for health come in, whatever rules follow ours."""
+    return tuple(
+        rule(
+            rules.to_port(Protocol.TCP, check.port, f"{check.service} health check node port"),
+            rules.ACCEPT,
+        )
+        for check in sorted(table.health_check_ports)
+        if check.family is family
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from cluster import CLUSTER_IP, SERVICE_CIDRS, UDP, piece, port, service, view
+from cluster import CLUSTER_IP, SERVICE_CIDRS, UDP, VIP, piece, port, service, view
 from controller.compile import NodeView
 from controller.compiler import Compiler, Conflict, ServiceKey
 from controller.objects import EndpointSlice, Service
-from dataplane.table import ForwardingTable, FrontendKey, Protocol
+from dataplane.table import Family, ForwardingTable, FrontendKey, HealthCheckPort, Protocol
 
 WEB = ("default", "web")
 API = ("default", "api")
@@ -55,6 +55,13 @@ class TestKeepingUpToDate:
         table = subject.update({WEB: (None, [])})
         assert {key.address for key in table.frontends} == {"10.96.0.2"}
         assert table.cluster_ips == {"10.96.0.2"}
+
+    def test_the_ports_that_load_balancers_ask_for_health_at_are_known_while_a_service_has_them(self) -> None:
+        subject = compiler()
+        asked = service("web", vips=(VIP,), external_traffic_policy="Local", health_check_node_port=32000)
+        port_of_web = HealthCheckPort(Family.IPV4, 32000, "default/web")
+        assert update(subject, asked).health_check_ports == {port_of_web}
+        assert update(subject, service("web", vips=(VIP,))).health_check_ports == frozenset()
 
     def test_a_service_that_goes_without_ever_having_come_changes_nothing(self) -> None:
         subject = compiler()

@@ -15,8 +15,18 @@ from dataplane.iptables import ruleset as ruleset_module
 from dataplane.iptables.chain import Chain, Options, Rules
 from dataplane.iptables.restore import Restore
 from dataplane.iptables.ruleset import Difference, Ruleset
-from dataplane.iptables.skeleton import FIXED, REFUSED, SERVICES
-from dataplane.table import Backend, Family, Forward, ForwardingTable, Frontend, FrontendKey, Pool, Protocol
+from dataplane.iptables.skeleton import FIXED, HEALTH_CHECKS, REFUSED, SERVICES
+from dataplane.table import (
+    Backend,
+    Family,
+    Forward,
+    ForwardingTable,
+    Frontend,
+    FrontendKey,
+    HealthCheckPort,
+    Pool,
+    Protocol,
+)
 
 WEB = service("web", port(80, "http", node_port=30080), vips=[VIP])
 OTHER = service("other", port(80), cluster_ip="10.96.0.11")
@@ -130,3 +140,11 @@ def test_what_is_written_is_in_the_order_in_which_iptables_needs_it() -> None:
 
 def test_nothing_to_write_is_no_text() -> None:
     assert Restore().text() == ""
+
+
+def test_load_balancers_that_ask_for_health_are_let_in_while_the_service_needs_it() -> None:
+    asking = ForwardingTable(health_check_ports=frozenset({HealthCheckPort(Family.IPV4, 32000, "default/web")}))
+    rule = '-p tcp -m comment --comment "default/web health check node port" -m tcp --dport 32000 -j ACCEPT'
+    assert _step(ForwardingTable(), asking).changed == {HEALTH_CHECKS: (rule,)}
+    assert _step(asking, ForwardingTable()).changed == {HEALTH_CHECKS: ()}
+    assert Ruleset.of(asking, Family.IPV6, Options()).chains[HEALTH_CHECKS] == ()

@@ -7,12 +7,13 @@ difference before it is committed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from cluster import compiled, joined, piece, port, service, view
 from controller.objects import ClientIPConfig, SessionAffinityConfig
 from dataplane.iptables.chain import Options
-from dataplane.table import Family, ForwardingTable
+from dataplane.table import Family, ForwardingTable, HealthCheckPort
 
 EXPECTED = Path(__file__).with_name("mixed-cluster.txt")
 
@@ -22,7 +23,7 @@ HTTP = (("http", 8080),)
 
 
 def mixed_cluster() -> ForwardingTable:
-    return joined(
+    table = joined(
         compiled(
             service("inside", port(80, "http"), cluster_ip="10.96.0.11"),
             piece("inside", "b1", "b3", ports=HTTP),
@@ -75,6 +76,7 @@ def mixed_cluster() -> ForwardingTable:
             node=EVERYWHERE,
         ),
     )
+    return replace(table, health_check_ports=frozenset({HealthCheckPort(Family.IPV4, 32000, "default/kept-address")}))
 
 
 def test_the_whole_output_is_as_expected(written: Callable[..., str]) -> None:
