@@ -11,7 +11,6 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-
 PortNumber: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 AffinitySeconds: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=86400)]
 
