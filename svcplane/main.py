@@ -14,6 +14,7 @@ from svcplane.commands import Command, add_commands, run_command
 
 COMMANDS = (
     Command("explain", "svcplane.explain", "say where a packet goes and why (no root, no cluster)"),
+    Command("replay", "svcplane.replay", "send captured packets through the C engine (no root, no cluster)"),
     Command("lab", "svcplane.lab", "run a cluster in network namespaces of this machine"),
     Command("agent", "svcplane.agent", "program this node's Services, in kube-proxy's place"),
 )

@@ -31,10 +31,12 @@ from dataplane.table import (
     Reject,
     Verdict,
 )
+from dataplane.userspace.batch import Link
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.image import Host
 from dataplane.userspace.limits import Limits, Timeouts
 from dataplane.userspace.result import Result
+from dataplane.userspace.telling import packet_of, steps
 from wire import with_right_checksums, written
 
 # The reference forgets no flow by itself; so neither does the engine here.
@@ -188,6 +190,9 @@ class SameAsReference(RuleBasedStateMachine):
         if decision.outcome is Outcome.FORWARD and not known:
             self.forwarded.append((packet, decision))
         compare(data, result, decision, known=known)
+        assert packet_of(data, Link.IP, packet.interface) == packet
+        told = steps(self.engine.table, HOST, packet, result, self.state.now)
+        assert [step.rule for step in told] == [step.rule for step in decision.steps]
 
     @invariant()
     def both_know_the_same_flows(self) -> None:

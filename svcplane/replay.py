@@ -1,0 +1,193 @@
+"""`svcplane replay`: captured packets through the C engine. Needs no root and no cluster, only manifests.
+
+The engine treats them as a node would; what it did and why is told for each, and what it would send on is written to
+another capture. The same capture, manifests and seed always give the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from controller.compiler import Compiler, ServiceKey
+from controller.node import node_view
+from controller.objects import LABEL_SERVICE_NAME, EndpointSlice, Node, Service
+from dataplane.errors import InputError
+from dataplane.reference import Outcome, Packet
+from dataplane.steps import Step
+from dataplane.table import Family, ForwardingTable
+from dataplane.userspace.engine import Engine
+from dataplane.userspace.image import Host
+from dataplane.userspace.limits import LINUX_TIMEOUTS, RFC_TIMEOUTS
+from dataplane.userspace.pcap import Capture, Captured, read, write
+from dataplane.userspace.result import Result
+from dataplane.userspace.telling import packet_of, steps
+from lab.manifests import load
+from lab.network.topology import CLUSTER_CIDRS
+from lab.paper import PaperCluster
+from svcplane.node_flags import add_node_flags, node_options
+from svcplane.question import addresses_of, find_node
+
+_LOOPBACK = ("127.0.0.1", "::1")
+_TIMEOUTS = {"rfc": RFC_TIMEOUTS, "linux": LINUX_TIMEOUTS}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("capture", metavar="PCAP", type=Path, help="packets as the node meets them (tcpdump -w, whole)")
+    parser.add_argument(
+        "-f", "--filename", action="append", required=True, metavar="FILE", help="manifests: a file, a folder or -"
+    )
+    parser.add_argument("-w", "--write", metavar="PCAP", type=Path, help="write what the node sends on or answers")
+    parser.add_argument("--node", default="", help="the node that meets the packets (default: the first)")
+    parser.add_argument("--nodes", type=int, default=2, metavar="N", help="how many nodes to imagine (default: 2)")
+    parser.add_argument("--seed", type=int, default=0, help="what chance does (default: 0)")
+    parser.add_argument("--timeouts", choices=_TIMEOUTS, default="rfc", help="how long flows are known (default: rfc)")
+    parser.add_argument("--json", action="store_true", help="one JSON object for each packet")
+    parser.add_argument("--why", action="store_true", help="tell the questions and answers for each packet")
+    add_node_flags(parser, CLUSTER_CIDRS)
+
+
+def run(args: argparse.Namespace) -> int:
+    node = _imagine(args)
+    capture = _read(args.capture)
+    sent: list[Captured] = []
+    with Engine(node.host, timeouts=_TIMEOUTS[args.timeouts], seed=args.seed) as engine:
+        engine.apply(node.table)
+        for number, told in enumerate(_replay(engine, node, capture), 1):
+            print(json.dumps(told.as_json(number), ensure_ascii=False) if args.json else told.as_text(number, args.why))
+            if told.result.outcome in (Outcome.FORWARD, Outcome.PASS) or told.result.answered:
+                sent.append(Captured(told.captured.nanoseconds, told.result.data))
+    if args.write:
+        _write(args.write, Capture(capture.link, tuple(sent)))
+    return 0
+
+
+class _ImaginedNode(msgspec.Struct, frozen=True):
+    table: ForwardingTable
+    host: Host
+    pods: frozenset[str]  #: addresses of its pods
+    pod_interface: str  #: where they come in, as far as its flags say
+
+    def interface(self, packet: Packet | None) -> str | None:
+        """Where a packet came in: a capture does not say, but its source does."""
+        if packet is not None and packet.source.address in self.host.addresses:
+            return None
+        return self.pod_interface if packet is not None and packet.source.address in self.pods else "eth0"
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """One packet: as it came, what was done, what left, and why."""
+
+    captured: Captured
+    seconds: float  #: since the first packet
+    before: Packet | None
+    result: Result
+    after: Packet | None
+    steps: tuple[Step, ...]
+
+    def as_text(self, number: int, why: bool) -> str:
+        result, before = self.result, self.before or "a packet without ports"
+        line = f"{number:>5} {self.seconds:11.6f} {before}: {_outcome(result)}"
+        if self.after is not None and self.after != self.before:
+            line += f", as {self.after.source} → {self.after.destination}"
+        told = [f"{'':18}{s.rule.value} {s.answer} ({s.looked_at})" for s in self.steps] if why else []
+        return "\n".join((line, *told))
+
+    def as_json(self, number: int) -> dict[str, Any]:
+        result = self.result
+        return {
+            "number": number,
+            "seconds": self.seconds,
+            "packet": _packet(self.before),
+            "outcome": result.outcome.value,
+            "decidedBy": result.rule.value if result.rule else None,
+            "reason": result.reason.value if result.reason else None,
+            "service": result.frontend.service if result.frontend else None,
+            "client": result.client.value if result.client else None,
+            "backend": str(result.backend) if result.backend else None,
+            "answer": result.reply,
+            "newConnection": result.new,
+            "masquerade": result.masquerade,
+            "senderTold": result.answered,
+            "sent": _packet(self.after),
+            "steps": [{"question": s.rule.value, "lookedAt": s.looked_at, "answer": s.answer} for s in self.steps],
+        }
+
+
+def _outcome(result: Result) -> str:
+    if result.reason is not None:
+        return f"{result.outcome.value}, {result.reason.value}"
+    if result.answered:
+        return f"{result.outcome.value}, and the sender is told"
+    return f"{result.outcome.value}{' back to the client' if result.reply else ''}"
+
+
+def _packet(packet: Packet | None) -> dict[str, str] | None:
+    if packet is None:
+        return None
+    return {"source": str(packet.source), "destination": str(packet.destination), "protocol": str(packet.protocol)}
+
+
+def _replay(engine: Engine, node: _ImaginedNode, capture: Capture) -> Iterator[_Told]:
+    begin = capture.packets[0].nanoseconds if capture.packets else 0
+    now = 0.0
+    for captured in capture.packets:
+        # Times that go back, as captures on several processors have them, count as no time passed.
+        now = max(now, (captured.nanoseconds - begin) / 1e9)
+        interface = node.interface(packet_of(captured.data, capture.link, None))
+        result = engine.send(captured.data, now, interface, capture.link)
+        before = packet_of(captured.data, capture.link, interface)
+        after = packet_of(result.data, capture.link, interface) if result.outcome is Outcome.FORWARD else None
+        yield _Told(captured, now, before, result, after, steps(node.table, node.host, before, result, now))
+
+
+def _imagine(args: argparse.Namespace) -> _ImaginedNode:
+    """What the manifests make of the node that was asked for."""
+    cluster = PaperCluster(load(args.filename), nodes=args.nodes)
+    nodes = cluster.nodes()
+    name = args.node or nodes[0]["metadata"]["name"]
+    node = find_node(name, nodes)
+    addresses = addresses_of(node)
+    options = node_options(args, name)
+    view = node_view(options, msgspec.convert(node, Node), addresses)
+    services = {s.metadata.key: s for s in (msgspec.convert(o, Service) for o in cluster.services())}
+    slices: dict[ServiceKey, list[EndpointSlice]] = {key: [] for key in services}
+    for piece in (msgspec.convert(o, EndpointSlice) for o in cluster.endpoint_slices()):
+        owner = (piece.metadata.namespace, (piece.metadata.labels or {}).get(LABEL_SERVICE_NAME, ""))
+        slices.setdefault(owner, []).append(piece)
+    changes = {key: (service, tuple(slices[key])) for key, service in services.items()}
+    table = Compiler(view).update(changes, view, cluster.service_networks())
+    egress = {Family.of(address): address for address in addresses}
+    pods = frozenset(
+        ip["ip"]
+        for pod in cluster.pods()
+        if pod["spec"].get("nodeName") == name
+        for ip in pod.get("status", {}).get("podIPs") or ()
+    )
+    return _ImaginedNode(
+        table,
+        Host(frozenset((*addresses, *_LOOPBACK)), egress),
+        pods,
+        options.bridge_interface or f"{options.interface_name_prefix or 'veth'}1",
+    )
+
+
+def _read(path: Path) -> Capture:
+    try:
+        with path.open("rb") as file:
+            return read(file, str(path))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+
+
+def _write(path: Path, capture: Capture) -> None:
+    try:
+        with path.open("wb") as file:
+            write(file, capture.link, capture.packets)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
