@@ -34,6 +34,7 @@ from controller.metrics import Metrics
 from controller.metrics_server import metrics_application
 from controller.metrics_state import StateCollector
 from controller.node import NodeOptions, node_view
+from controller.objects import Node
 from controller.runner import Pace, Runner
 from dataplane.errors import InputError
 from dataplane.interface import Dataplane, DataplaneError
@@ -88,7 +89,8 @@ class Agent:
         )
         self._addresses: frozenset[str] | None = None
         self._started = time.monotonic()
-        self._view: NodeView | None = None
+        self._node: Node | None = None  # as it last was: its zone and addresses count also when it is deleted
+        self._view: NodeView | None = None  # what is programmed, or being programmed, depends on
         self._triggered: list[float] = []  # when the changes began that are not programmed yet
         self._compiler = Compiler(node_view(options.node, None, ()))
         self._conflicts: tuple[Conflict, ...] = ()
@@ -131,6 +133,8 @@ class Agent:
             self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _changed(self) -> None:
+        node = self.health.node = self._cluster.nodes.objects.get(("", self._options.node.name))
+        self._node = node or self._node
         self._runner.request()
         if self._ready():
             self.health.requested()
@@ -141,21 +145,21 @@ class Agent:
 
     def _ready(self) -> bool:
         """Whether enough is known to program anything: complete lists, and the addresses of this node."""
+        if self._view is not None:
+            return True
         if self._addresses is None or not all(r.synced.is_set() for r in self._reflectors):
             return False
         waited = time.monotonic() - self._started >= _PATIENCE_FOR_ADDRESSES
         return waited or bool(self._current_view().addresses)
 
     def _current_view(self) -> NodeView:
-        node = self._cluster.nodes.objects.get(("", self._options.node.name))
-        return node_view(self._options.node, node, self._addresses or ())
+        return node_view(self._options.node, self._node, self._addresses or ())
 
     async def _synchronise(self) -> None:
         if not self._ready():
             return
         began = time.perf_counter()
         self.health.requested()
-        self.health.node = self._cluster.nodes.objects.get(("", self._options.node.name))
         view = self._current_view()
         changes = self._cluster.take_changes()
         self._triggered += self._cluster.trigger_times.take()

@@ -14,6 +14,7 @@ from typing import Any
 
 from controller.agent import Agent, AgentOptions
 from controller.api.access import Access
+from controller.api.backoff import Backoff
 from controller.api.client import Client
 from controller.node import NodeOptions
 from controller.runner import Pace
@@ -67,6 +68,23 @@ class Scene:
         frontend = self.dataplane.table.frontends.get(key)
         return {b.address for pool in frontend.pools for b in pool.backends} if frontend else set()
 
+    @property
+    def connected(self) -> bool:
+        """Whether every watch is open."""
+        return all(reflector.connected for reflector in self.agent._reflectors)
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        return self.agent.metrics.registry.get_sample_value(name, labels)
+
+    async def stop_api_server(self) -> None:
+        await self.server.stop()
+
+    async def start_api_server(self, store: Store | None = None) -> None:
+        """Again, at the same address; with `store` it is another one, with another history."""
+        self.store = store or self.store
+        self.server = ApiServer(self.store)
+        await self.server.start([socket.create_server(("127.0.0.1", self.port))])
+
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
             while not condition():
@@ -77,9 +95,13 @@ def with_agent(
     act: Callable[[Scene], Any],
     *objects: tuple[registry.Resource, dict[str, Any]],
     dataplane: FakeDataplane | None = None,
-    node_port_addresses: tuple[str, ...] = ("primary",),
+    silence: float = 120.0,
+    **node_options: Any,
 ) -> None:
-    """Start an agent in a cluster of these objects, let `act` do its part, and stop everything."""
+    """Start an agent in a cluster of these objects, let `act` do its part, and stop everything.
+
+    `silence`: how long a watch may say nothing. `node_options` are NodeOptions.
+    """
 
     async def main() -> None:
         store = Store()
@@ -87,27 +109,32 @@ def with_agent(
             store.create(resource, obj)
             if "status" in obj:
                 store.update(resource, obj, subresource="status")
-        async with _scene(store, dataplane or FakeDataplane(), node_port_addresses) as scene:
+        async with _scene(store, dataplane or FakeDataplane(), silence, node_options) as scene:
             await act(scene)
 
     asyncio.run(main())
 
 
 @contextlib.asynccontextmanager
-async def _scene(store: Store, dataplane: FakeDataplane, node_port_addresses: tuple[str, ...]) -> AsyncIterator[Scene]:
+async def _scene(
+    store: Store, dataplane: FakeDataplane, silence: float, node_options: dict[str, Any]
+) -> AsyncIterator[Scene]:
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     server = ApiServer(store)
     await server.start([listening])
-    node = NodeOptions("n1", cluster_cidrs=("10.244.0.0/16",), node_port_addresses=node_port_addresses)
+    node = NodeOptions(**{"name": "n1", "cluster_cidrs": ("10.244.0.0/16",), **node_options})
     options = AgentOptions(node, FAST, healthz=None)
-    async with Client(Access(f"http://127.0.0.1:{port}")) as client:
+    async with Client(Access(f"http://127.0.0.1:{port}"), silence=silence) as client:
         agent = Agent(options, client, dataplane)
+        for reflector in agent._reflectors:
+            reflector._backoff = Backoff(first=0.005, most=0.05)
         task = asyncio.create_task(agent.run())
+        scene = Scene(store, server, dataplane, agent, port)
         try:
-            yield Scene(store, server, dataplane, agent, port)
+            yield scene
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-            await server.stop()
+            await scene.server.stop()
