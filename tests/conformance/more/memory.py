@@ -140,10 +140,10 @@ def affinity() -> list[Json]:
         ]), step(*four(**sticky_for(1)), probes=[
             moves(ask("c1", CLUSTER_IP, n=8, serial=True, every=1.3)),
         ])),
-        case("affinity-time-starts-again-with-each-connection", step(service(**sticky_for(2)), piece("b2"), probes=[
+        case("affinity-time-starts-again-with-each-connection", step(service(**sticky_for(3)), piece("b2"), probes=[
             reaches(ask("c1", CLUSTER_IP), "b2", seen_as="c1"),
         ]), step(piece(*ALL_BACKENDS), probes=[
-            reaches(ask("c1", CLUSTER_IP, n=6, serial=True, every=0.8), "b2", seen_as="c1"),
+            reaches(ask("c1", CLUSTER_IP, n=5, serial=True, every=1.0), "b2", seen_as="c1"),
         ])),
     ]  # fmt: skip
 
