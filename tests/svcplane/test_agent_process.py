@@ -1,0 +1,223 @@
+"""The agent as operators run it: a process on a node of a lab, with kube-proxy's file, asked by packets."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab.cluster.down import down
+from lab.network.namespace import Namespace
+
+pytestmark = pytest.mark.kernel
+
+SERVICE = """
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  type: NodePort
+  clusterIP: 10.96.0.80
+  ports: [{port: 80, targetPort: 8080, nodePort: 30080}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: "", port: 8080, protocol: TCP}]
+endpoints: [{addresses: [192.0.2.1], nodeName: n1, conditions: {ready: true}}]
+"""
+
+# Answers every connection at once with a line; needs nothing but Python.
+SERVER = """
+import socket
+listening = socket.create_server(("192.0.2.1", 8080), backlog=64)
+while True:
+    connection, _ = listening.accept()
+    connection.sendall(b"here\\n")
+    connection.close()
+"""
+
+ONLY_NET_ADMIN = ("setpriv", "--bounding-set=-all,+net_admin", "--inh-caps=-all,+net_admin", "--no-new-privs")
+
+
+class Node:
+    """Node n1 of a lab without agents of its own."""
+
+    def __init__(self, lab: str, folder: Path) -> None:
+        self.machine = Namespace(lab, "n1")
+        self.kubeconfig = f"/run/svcplane/{lab}/node.kubeconfig"
+        self.config = folder / "config.yaml"
+        self.log = folder / "log"
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def write_config(self, **fields: object) -> None:
+        head = {"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration"}
+        new = self.config.with_suffix(".new")
+        new.write_text(yaml.safe_dump({**head, "clientConnection": {"kubeconfig": self.kubeconfig}, **fields}))
+        new.rename(self.config)
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            argv = ["ip", "netns", "exec", self.machine.name, *words]
+            process = subprocess.Popen(argv, stdout=log, stderr=log)
+        self._running.append(process)
+        return process
+
+    def start_agent(self, *wrapper: str, flags: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+        agent = (sys.executable, "-m", "svcplane.main", "agent", f"--config={self.config}", "--hostname-override=n1")
+        return self.start(*wrapper, *agent, *flags)
+
+    def stop_all(self) -> None:
+        for process in self._running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self._running:
+            process.wait(20)
+
+    def get(self, url: str) -> bytes | None:
+        """None if there is no answer."""
+
+        def ask() -> bytes | None:
+            with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
+                return bytes(answer.read())
+            return None
+
+        return self.machine.call(ask)
+
+    def reaches(self, address: str, port: int = 80) -> bool:
+        """Whether a process on the node gets an answer there."""
+
+        def connect() -> bool:
+            try:
+                with socket.create_connection((address, port), timeout=2) as connection:
+                    return connection.recv(16) == b"here\n"
+            except OSError:
+                return False
+
+        return self.machine.call(connect)
+
+    def until(self, holds: Callable[[], bool], seconds: float = 30.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.02)
+
+    def rules(self) -> str:
+        return self.machine.run(["nft", "list", "ruleset"], capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[str]:
+    name = f"test-{os.getpid()}-agent"
+    command = [sys.executable, "-m", "svcplane.main", "lab"]
+    subprocess.run([*command, "up", "--name", name, "--nodes", "1", "--proxy-mode", "none"], check=True, timeout=100)
+    try:
+        apply = [*command, "apply", "--name", name, "-f", "-"]
+        subprocess.run(apply, input=SERVICE, text=True, check=True, timeout=60)
+        yield name
+    finally:
+        down(name)
+
+
+@pytest.fixture
+def node(lab: str, tmp_path: Path) -> Iterator[Node]:
+    node = Node(lab, tmp_path)
+    node.write_config()
+    node.start(sys.executable, "-c", SERVER)
+    yield node
+    node.stop_all()
+    node.machine.run([sys.executable, "-m", "svcplane.main", "agent", "--cleanup"], check=True, capture_output=True)
+
+
+def test_it_serves_from_kube_proxy_s_file_and_what_it_programmed_outlives_it(node: Node) -> None:
+    agent = node.start_agent()
+    node.until(lambda: node.reaches("10.96.0.80"))
+    assert node.get("http://127.0.0.1:10249/proxyMode") == b"nftables"
+    shown = json.loads(node.get("http://127.0.0.1:10249/configz") or b"{}")["kubeproxy.config.k8s.io"]
+    assert shown["clientConnection"]["kubeconfig"] == node.kubeconfig
+    agent.send_signal(signal.SIGTERM)
+    assert agent.wait(20) == 0
+    assert node.reaches("10.96.0.80")
+
+
+def test_one_capability_is_enough_after_the_settings_are_made(node: Node) -> None:
+    assert node.start_agent(flags=("--init-only",)).wait(30) == 0
+    node.start_agent(*ONLY_NET_ADMIN)
+    node.until(lambda: node.reaches("10.96.0.80"))
+
+
+def test_a_changed_file_is_taken_up_while_packets_go_on(node: Node) -> None:
+    node.start_agent()
+    node.until(lambda: node.reaches("192.0.2.1", 30080))
+    before = node.rules()
+    node.write_config(nodePortAddresses=["198.51.100.0/24"], nftables={"masqueradeBit": 20})
+    answered = []
+    node.until(lambda: answered.append(node.reaches("10.96.0.80")) or not node.reaches("192.0.2.1", 30080))
+    assert answered
+    assert all(answered)
+    node.until(lambda: node.get("http://127.0.0.1:10256/healthz") is not None)
+    assert "0x00004000" in before
+    assert "0x00100000" in node.rules()
+
+
+def test_a_file_that_is_wrong_changes_nothing_until_it_is_put_right(node: Node) -> None:
+    node.start_agent()
+    node.until(lambda: node.reaches("192.0.2.1", 30080))
+    node.write_config(mode="ipvs", oomScoreAdj=5000)
+    node.until(lambda: "oomScoreAdj: 5000 is not between" in node.log.read_text())
+    assert node.reaches("192.0.2.1", 30080)
+    node.write_config(nodePortAddresses=["198.51.100.0/24"])
+    node.until(lambda: not node.reaches("192.0.2.1", 30080))
+    assert node.reaches("10.96.0.80")
+
+
+def test_killed_and_started_again_it_loses_no_packet(node: Node) -> None:
+    agent = node.start_agent()
+    node.until(lambda: node.reaches("10.96.0.80"))
+    node.until(lambda: node.get("http://127.0.0.1:10256/healthz") is not None)
+    agent.kill()
+    agent.wait(20)
+    node.log.write_text("")
+    node.start_agent()
+    answered = []
+
+    def synced() -> bool:
+        answered.append(node.reaches("10.96.0.80"))
+        return "synced" in node.log.read_text()
+
+    node.until(synced)
+    answered += [node.reaches("10.96.0.80") for _ in range(20)]
+    assert all(answered)
+
+
+def test_ports_that_others_have_are_waited_for(node: Node) -> None:
+    first = node.start_agent()
+    node.until(lambda: node.get("http://127.0.0.1:10249/proxyMode") is not None)
+    second = node.start_agent()
+    node.until(lambda: "metricsBindAddress: can't listen on 127.0.0.1:10249" in node.log.read_text())
+    first.send_signal(signal.SIGTERM)
+    first.wait(20)
+    assert second.poll() is None
+    node.until(lambda: node.get("http://127.0.0.1:10249/proxyMode") is not None)
+
+
+def test_or_not_if_the_operator_insists(node: Node) -> None:
+    node.start_agent()
+    node.until(lambda: node.get("http://127.0.0.1:10249/proxyMode") is not None)
+    node.config = node.config.with_name("other.yaml")  # not the one that the first one follows
+    node.write_config(bindAddressHardFail=True)
+    second = node.start_agent()
+    assert second.wait(30) == 2
+    assert "can't listen on" in node.log.read_text()
