@@ -91,6 +91,16 @@ def test_addresses_that_are_none_are_not_taken_for_any(tmp_path: Path, capsys: p
     assert "has no IPv4 address" in refusal(capsys, "--from", "node", "--to", "web:80", manifest=str(tmp_path))
 
 
+def test_a_service_is_asked_in_its_own_first_family(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = tmp_path / "ipv6-first.yaml"
+    manifest.write_text(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: six}\n"
+        "spec: {ipFamilyPolicy: RequireDualStack, ipFamilies: [IPv6, IPv4], ports: [{port: 80}]}\n"
+    )
+    told = explain(capsys, "--from", "node", "--to", "six:80", manifest=str(manifest))
+    assert told["packet"]["destination"].startswith("[fd00:10:96::")
+
+
 def test_the_same_seed_tells_the_same_story(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("--from", "pod/client", "--to", "web:80")
     assert explain(capsys, *arguments) == explain(capsys, *arguments)
