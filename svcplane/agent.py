@@ -28,7 +28,7 @@ from dataplane.iptables.variant import AUTO
 from dataplane.version import VERSION
 from svcplane import agent_flags
 from svcplane.logs import set_up_logging
-from svcplane.modes import clean_up_all, make_dataplane
+from svcplane.modes import clean_up, make_dataplane
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("programming the kernel needs root, or the capability CAP_NET_ADMIN")
     try:
         if getattr(args, "cleanup", False):
-            clean_up_all()
+            clean_up(configuration.mode)
             return 0
         _set_up_host(configuration)
         if getattr(args, "init_only", False):

@@ -44,9 +44,15 @@ def make_dataplane(configuration: KubeProxyConfiguration, iptables_variant: str 
     return _MODES[configuration.mode](configuration, iptables_variant)
 
 
-def clean_up_all() -> None:
-    """Remove the rules of every mode."""
-    found: list[Closable] = [NftablesDataplane(), *map(IptablesDataplane, installed_variants())]
-    for dataplane in found:
-        dataplane.cleanup()
-        dataplane.close()
+def clean_up(mode: str) -> None:
+    """Remove the rules of every mode.
+
+    Kube-proxy's chains in iptables have the same names as ours; they go too only if `mode` is iptables.
+    """
+    nftables = NftablesDataplane()
+    nftables.cleanup()
+    nftables.close()
+    for iptables in map(IptablesDataplane, installed_variants()):
+        if mode == "iptables" or iptables.is_ours():
+            iptables.cleanup()
+        iptables.close()

@@ -15,7 +15,7 @@ from dataplane.iptables.command import Iptables
 from dataplane.iptables.leaving import leaving
 from dataplane.iptables.restore import Restore
 from dataplane.iptables.ruleset import Ruleset
-from dataplane.iptables.skeleton import HOST_FIREWALL, guests
+from dataplane.iptables.skeleton import HOST_FIREWALL, OUR_OWN, guests
 from dataplane.iptables.variant import families
 from dataplane.iptables.watch import Fingerprint, Watch, watch
 from dataplane.iptables.where import where
@@ -156,6 +156,10 @@ class IptablesDataplane:
         return where(side.iptables.name, ruleset, frontend)
 
     # --- cleanup ------------------------------------------------------------------------------------------------
+
+    def is_ours(self) -> bool:
+        """Whether it was this mode, and not kube-proxy, that wrote the chains which are there."""
+        return any(side.iptables.save().has(*OUR_OWN) for side in self._sides)
 
     def cleanup(self) -> None:
         """Remove this mode's chains, whoever wrote them, and the rules that lead to them. Other rules stay."""

@@ -100,6 +100,19 @@ def _postrouting(mark: int) -> Rules:
     )
 
 
+#: Kube-proxy does not write this one: where it is, the chains are ours. What this host sends to an address that nobody
+#: serves is refused by it, as in other modes. What is for this host itself meets INPUT, and is refused there.
+OUR_OWN = Guest(
+    Chain(FILTER, "OUTPUT"),
+    rule(
+        NEW,
+        "-m addrtype ! --dst-type LOCAL",
+        comment("kubernetes externally-visible service portals"),
+        jump(REFUSED_EXTERNAL.name),
+    ),
+)
+
+
 def guests(setting: Setting) -> tuple[Guest, ...]:
     """Our rules in other chains. Each is put before what is there, in this order."""
     refuse = rule(NEW, comment("kubernetes service portals"), jump(REFUSED.name))
@@ -109,7 +122,7 @@ def guests(setting: Setting) -> tuple[Guest, ...]:
     found = [
         Guest(Chain(FILTER, "INPUT"), refuse_external),
         Guest(Chain(FILTER, "FORWARD"), refuse_external),
-        Guest(Chain(FILTER, "OUTPUT"), _refuse_own()),
+        OUR_OWN,
         Guest(Chain(FILTER, "INPUT"), rule(comment("kubernetes health check service ports"), jump(HEALTH_CHECKS.name))),
         Guest(Chain(FILTER, "FORWARD"), refuse),
         Guest(Chain(FILTER, "OUTPUT"), refuse),
@@ -123,13 +136,6 @@ def guests(setting: Setting) -> tuple[Guest, ...]:
         found += [Guest(Chain(FILTER, hook), jump(HOST_FIREWALL.name)) for hook in ("INPUT", "OUTPUT")]
         found.append(Guest(HOST_FIREWALL, _no_strangers_on_loopback()))
     return tuple(found)
-
-
-def _refuse_own() -> str:
-    """What this host sends to an address that nobody serves. Kube-proxy lets it go; here it is refused as in other
-    modes. What is for this host itself meets INPUT, and is refused there."""
-    remark = comment("kubernetes externally-visible service portals")
-    return rule(NEW, "-m addrtype ! --dst-type LOCAL", remark, jump(REFUSED_EXTERNAL.name))
 
 
 def _no_strangers_on_loopback() -> str:

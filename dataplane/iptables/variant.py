@@ -45,7 +45,7 @@ def choose_variant(wanted: str = AUTO) -> str:
         if other != chosen and proxy:
             raise InputError(
                 f"--iptables-variant: {chosen} was chosen, but {len(proxy)} chains of a Service proxy are in "
-                f"iptables-{other} ({proxy[0]}): choose {other}, or clean up first with --cleanup"
+                f"iptables-{other} ({proxy[0]}): choose {other}, or clean up first with --cleanup --proxy-mode=iptables"
             )
     return chosen
 

@@ -15,6 +15,7 @@ from cluster import HOST_ADDRESSES, VIP, compiled, dual_stack, joined, piece, po
 from dataplane.errors import InputError
 from dataplane.interface import DataplaneError, Drift
 from dataplane.iptables import IptablesDataplane, choose_variant
+from dataplane.iptables.skeleton import OUR_OWN
 from dataplane.table import Endpoint, Family, ForwardingTable, FrontendKey, Protocol
 from flows import every_decision, packet
 from iptables_tracer import Tracer
@@ -147,6 +148,19 @@ def test_cleaning_up_leaves_what_is_not_ours(variant: str, in_new_namespace: Nam
         dataplane.cleanup()
 
     in_new_namespace(work)
+
+
+def test_kube_proxy_s_chains_are_told_from_ours(variant: str, in_new_namespace: Namespaces, run: Run) -> None:
+    def work() -> tuple[bool, bool]:
+        dataplane = IptablesDataplane(variant)
+        dataplane.apply(TABLE)
+        ours = dataplane.is_ours()
+        without = f"*filter\n-D {OUR_OWN.chain.name} {OUR_OWN.rule}\nCOMMIT\n"
+        for program in ("iptables", "ip6tables"):
+            run(f"{program}-{variant}-restore --noflush", without)
+        return ours, dataplane.is_ours()
+
+    assert in_new_namespace(work) == (True, False)
 
 
 def _lines(saved: str) -> list[str]:
