@@ -17,6 +17,7 @@ from dataplane.interface import Applied
 from dataplane.version import VERSION
 
 _FAMILIES = ("IPv4", "IPv6")
+_FAILURES = {"nftables": "nftables_sync", "iptables": "iptables_restore"}  # kube-proxy's word for it, by mode
 _SYNC_BUCKETS = tuple(0.001 * 2**n for n in range(15))
 _LATENCY_BUCKETS = (0.05, 0.1, 0.25, 0.5, *range(1, 60), *range(60, 120, 5), *range(120, 301, 30))
 
@@ -37,8 +38,10 @@ class Metrics:
             return by_family(Histogram, f"kubeproxy_{name}_duration_seconds", text, _SYNC_BUCKETS)
 
         self._syncs = of_sync("sync_proxy_rules", "Duration of a synchronisation, from the changes to the kernel.")
-        self._full_syncs = of_sync("sync_full_proxy_rules", "Duration of one that wrote everything.")
-        self._partial_syncs = of_sync("sync_partial_proxy_rules", "Duration of one that wrote only what changed.")
+        self._full_syncs = of_sync("sync_full_proxy_rules", "Duration of a synchronisation that wrote everything.")
+        self._partial_syncs = of_sync(
+            "sync_partial_proxy_rules", "Duration of a synchronisation that wrote only what changed."
+        )
         self._latencies = by_family(
             Histogram,
             "kubeproxy_network_programming_duration_seconds",
@@ -46,7 +49,7 @@ class Metrics:
             _LATENCY_BUCKETS,
         )
         failures = Counter(
-            f"kubeproxy_sync_proxy_rules_{mode}_sync_failures",
+            f"kubeproxy_sync_proxy_rules_{_FAILURES[mode]}_failures",
             "Synchronisations that the kernel refused. All of each is undone, and it is tried again.",
             ["ip_family"],
             registry=registry,

@@ -50,7 +50,7 @@ class StateCollector(Collector):
     def _times(self) -> Iterator[Metric]:
         for name, text, value in (
             ("timestamp", "When the last synchronisation worked.", self.health.updated),
-            ("queued_timestamp", "When the last one was asked for.", self.health.requested_last),
+            ("queued_timestamp", "When a synchronisation was last asked for.", self.health.requested_last),
         ):
             values = {(family,): value or 0.0 for family in _FAMILIES.values()}
             yield _gauge(f"kubeproxy_sync_proxy_rules_last_{name}_seconds", text, ("ip_family",), values)
@@ -62,7 +62,7 @@ class StateCollector(Collector):
         ):
             prefix = f"kubeproxy_sync_proxy_rules_{name}_changes"
             yield _counter(prefix, f"Changes of {what} that were seen.", (), {(): count.seen})
-            yield _gauge(f"{prefix}_pending", "Those that wait to be programmed.", (), {(): count.pending})
+            yield _gauge(f"{prefix}_pending", f"Changes of {what} that wait to be programmed.", (), {(): count.pending})
 
     def _table(self) -> Iterator[Metric]:
         shortages = {(family, policy): 0 for family in _FAMILIES.values() for policy in _POLICIES}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 
+from controller.configuration.check import MODES
 from controller.metrics import Metrics
+from controller.metrics_page import metrics_page
 from controller.metrics_server import metrics_application
 from dataplane.interface import Applied
+from whole_agent import NODE, SERVICE, Scene, node, service, with_agent
 
 
 def sample(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
@@ -75,3 +79,18 @@ def test_metrics_come_in_the_format_that_is_asked_for(accept: str, kind: str) ->
             assert "svcplane_build_info" in await answer.text()
 
     asyncio.run(main())
+
+
+def test_the_page_about_metrics_is_what_a_running_agent_has() -> None:
+    page = Path(__file__).parents[2] / "docs" / "metrics.md"
+
+    async def act(scene: Scene) -> None:
+        await scene.until(lambda: bool(scene.dataplane.tables) and scene.connected)
+        assert page.read_text() == metrics_page(scene.agent.metrics.registry)
+
+    with_agent(act, (NODE, node()), (SERVICE, service()))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_counts_its_failures(mode: str) -> None:
+    Metrics(mode).failed()

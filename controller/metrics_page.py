@@ -1,0 +1,34 @@
+"""docs/metrics.md: every metric with its labels and meaning, as the agent's own registry tells them."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry
+
+_OURS = ("kubeproxy_", "svcplane_", "rest_client_")
+
+_HEAD = """\
+# What the agent measures
+
+At `metricsBindAddress` (127.0.0.1:10249 unless told otherwise), path `/metrics`. What begins with `kubeproxy_` and
+`rest_client_` is kube-proxy's, so its dashboards go on working; what begins with `svcplane_` kube-proxy has not.
+Those of the process (`process_*`, `python_gc_*`) come in addition. `deploy/grafana-dashboard.json` shows the most
+important ones.
+
+Both families are programmed in one transaction, so metrics with the label `ip_family` have the same values for both,
+but for `no_local_endpoints`. Names are those of mode nftables. A test makes this page from a running agent.
+
+| Metric | Type | Labels | Meaning |
+|---|---|---|---|"""
+
+
+def metrics_page(registry: CollectorRegistry) -> str:
+    """In Markdown. A metric that has no sample yet shows no labels."""
+    lines = [_HEAD]
+    for family in sorted(registry.collect(), key=lambda f: f.name):
+        if family.name.startswith(_OURS):
+            name = family.name + "_total" * (family.type == "counter")
+            labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+            shown = ", ".join(f"`{label}`" for label in sorted(labels))
+            meaning = family.documentation.replace("<", "&lt;")
+            lines.append(f"| `{name}` | {family.type} | {shown} | {meaning} |")
+    return "\n".join(lines) + "\n"
