@@ -70,10 +70,6 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     node_zone: str | None = "za"
     options: dict[str, Any] = {}
 
-    def probes_of(self, kind: str) -> bool:
-        """Whether it has a probe of this kind (``ping``, ``http``)."""
-        return any(getattr(probe, kind) for step in self.steps for probe in step.probes)
-
 
 def load(raw: Any) -> tuple[Case, ...]:
     """Cases from plain lists and mappings, as JSON has them."""

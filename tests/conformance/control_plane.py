@@ -10,7 +10,8 @@ import msgspec
 from conformance.cases import Case, Step
 from conformance.setting import CLUSTER_CIDRS, INTERFACE_ADDRESSES, SERVICE_CIDRS, node_object
 from controller.cluster import Cluster, Collection
-from controller.compiler import Compiler
+from controller.compiler import Compiler, ServiceKey
+from controller.health_check import HealthCheck
 from controller.node import NodeOptions, check_options, node_view
 from controller.objects import EndpointSlice, Service
 from dataplane.table import ForwardingTable
@@ -43,6 +44,11 @@ class ControlPlane:
             assert (_NAMESPACE, name) in collections[kind].objects, f"the case deletes {reference}, which is not there"
             collections[kind].change((_NAMESPACE, name), None)
         return self._compiler.update(self._cluster.take_changes(), self._view, self._cluster.networks())
+
+    @property
+    def health_checks(self) -> Mapping[ServiceKey, tuple[HealthCheck, ...]]:
+        """What n1 answers at health check ports."""
+        return self._compiler.health_checks
 
     def _apply(self, raw: dict[str, Any]) -> None:
         plain = {key: value for key, value in raw.items() if not key.startswith("_")}

@@ -9,7 +9,7 @@ behaviour is asked for, and the case says so.
 from __future__ import annotations
 
 from conformance.cases import Case, load
-from conformance.more.entrances import external_addresses, node_ports, source_ranges
+from conformance.more.entrances import external_addresses, health_checks, node_ports, source_ranges
 from conformance.more.memory import affinity, connections, restarts, udp_flows
 from conformance.more.objects import cluster_ips, host_network, objects
 from conformance.more.policies import masquerading, policies, terminating
@@ -18,6 +18,7 @@ GROUPS = (
     node_ports,
     external_addresses,
     source_ranges,
+    health_checks,
     policies,
     terminating,
     masquerading,

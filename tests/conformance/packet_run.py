@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
+import json
 import socket
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +12,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 
 from conformance.cases import Case, Expectation, Probe, Step
 from conformance.control_plane import ControlPlane
+from conformance.echo import echoes
+from conformance.health_check_thread import HealthCheckThread
 from conformance.observed import Observed, is_even, missing, surprises
 from conformance.setting import GATEWAY_ADDRESS, NAMES, NODE_OF, SECONDARY_ADDRESS, SERVERS, TOPOLOGY
 from dataplane.interface import Dataplane
@@ -39,9 +40,6 @@ TIMEOUT = 1.2  #: seconds, as when the cases were recorded
 PATIENCE = 5.0  #: seconds, for answers that should come and are late
 AT_ONCE = 4  #: probes
 FEW = 4  #: tries in a round that goes on until two pods have answered
-
-_ECHO_REQUEST = {4: 8, 6: 128}
-_ECHO_REPLY = {4: 0, 6: 129}
 
 
 @dataclass(frozen=True)
@@ -95,16 +93,18 @@ class PacketRun:
     held: dict[str, HeldConnection] = field(default_factory=dict)
 
     def run(self) -> list[str]:
-        """Everything that is not as expected, in words. Health check ports are not looked at."""
+        """Everything that is not as expected, in words."""
         n1 = self.machines["n1"]
         dataplane = n1.call(self.mode.make)
         control_plane, failures = ControlPlane(self.case, self.mode.options), []
+        health_checks = HealthCheckThread(n1)
         try:
             for number, step in enumerate(self.case.steps):
                 table = control_plane.take(step)
                 if step.restart:
                     dataplane = n1.call(self.mode.make)
                 n1.call(partial(dataplane.apply, table))
+                health_checks.update(control_plane.health_checks, table.node_addresses)
                 at_once = AT_ONCE if _do_not_touch_each_other(step, table) else 1
                 with ThreadPoolExecutor(at_once) as threads:
                     for probe, wrong in zip(step.probes, threads.map(self._run, step.probes), strict=True):
@@ -112,6 +112,7 @@ class PacketRun:
         finally:
             for connection in self.held.values():
                 connection.close()
+            health_checks.close()
             n1.call(dataplane.cleanup)
             n1.call(forget_flows)
         return failures
@@ -119,7 +120,7 @@ class PacketRun:
     def _run(self, probe: Probe) -> list[str]:
         expected = probe.expectation(self.mode.expectations)
         if probe.http:
-            return []
+            return self._compare_health(probe, expected)
         if probe.ping:
             answered = self.machines[probe.source].call(lambda: echoes(probe.ping or ""))
             return [] if answered is expected.ping else [f"echo answered: {answered}"]
@@ -154,6 +155,16 @@ class PacketRun:
             # Perhaps it was this machine that was slow, and no answer would have been late otherwise.
             seen = ask(machine, probe, PATIENCE)
         return seen
+
+    def _compare_health(self, probe: Probe, expected: Expectation) -> list[str]:
+        asked = urlsplit(probe.http or "")
+        try:
+            status, body = client.fetch(self.machines[probe.source], asked.hostname or "", asked.port or 80, asked.path)
+            got = (str(status), json.loads(body)["localEndpoints"])
+        except OSError as error:
+            got = (client.error_kind(error), None)
+        wanted = (expected.http, expected.local_endpoints)
+        return [] if got == wanted else [f"{got} instead of {wanted}"]
 
     def _compare_held(self, held: HeldConnection, expected: Expectation) -> list[str]:
         got = held.ask()
@@ -202,35 +213,6 @@ class HeldConnection:
     def close(self) -> None:
         self._lines.close()
         self._socket.close()
-
-
-def echoes(address: str) -> bool:
-    """Whether anybody answers an ICMP echo request from here within half a second."""
-    version = 6 if ":" in address else 4
-    family, protocol = (
-        (socket.AF_INET6, socket.IPPROTO_ICMPV6) if version == 6 else (socket.AF_INET, socket.IPPROTO_ICMP)
-    )
-    with socket.socket(family, socket.SOCK_RAW, protocol) as raw:
-        raw.settimeout(0.5)
-        raw.connect((address, 0))
-        identifier = os.getpid() & 0xFFFF
-        message = struct.pack("!BBHHH", _ECHO_REQUEST[version], 0, 0, identifier, 1)
-        # Type, code, identifier and sequence number are all there is to sum up; ICMPv6 is summed by the kernel.
-        total = (_ECHO_REQUEST[version] << 8) + identifier + 1
-        checksum = 0xFFFF - (total % 0xFFFF)
-        raw.send(message[:2] + struct.pack("!H", checksum) + message[4:] if version == 4 else message)
-        try:
-            while True:
-                received = raw.recv(2048)
-                header = received[(received[0] & 0xF) * 4 :] if version == 4 else received
-                if header[0] == _ECHO_REPLY[version] and header[4:6] == struct.pack("!H", identifier):
-                    return True
-        except TimeoutError:
-            return False
-        except OSError as error:
-            if error.errno in (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES):
-                return False
-            raise
 
 
 def forget_flows() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
+from urllib.parse import urlsplit
 
 from conformance.cases import Case, Expectation, Probe
 from conformance.client_view import first_packet, fresh_state, observe
@@ -12,7 +13,7 @@ from conformance.control_plane import ControlPlane
 from conformance.observed import missing, surprises
 from conformance.setting import NAMES
 from dataplane.reference import Decision, Packet, decide
-from dataplane.table import ForwardingTable
+from dataplane.table import Family, ForwardingTable
 from flows import every_decision
 
 MODE = "nftables"  #: whose expectations count where modes differ
@@ -27,15 +28,16 @@ class ReferenceRun:
     held: dict[str, Packet] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._control_plane = ControlPlane(self.case)
         self._state = fresh_state()
         self._chance = Random(self.case.name)
         self._ports = count(32768)
 
     def run(self) -> list[str]:
-        """Everything that is not as expected, in words. Health check ports are not looked at."""
-        control_plane, failures = ControlPlane(self.case), []
+        """Everything that is not as expected, in words."""
+        failures = []
         for number, step in enumerate(self.case.steps):
-            self._program(control_plane.take(step))
+            self._program(self._control_plane.take(step))
             for probe in step.probes:
                 for failure in self._run(probe, probe.expectation(MODE)):
                     failures.append(f"step {number}, {probe}: {failure}")
@@ -46,7 +48,9 @@ class ReferenceRun:
         self._state = self._state.settled(table)
 
     def _run(self, probe: Probe, expected: Expectation) -> list[str]:
-        if probe.http or probe.ping:
+        if probe.http:
+            return self._compare_health(probe.http, expected)
+        if probe.ping:
             return []
         if probe.held is not None:
             return self._compare_held(self.held[probe.held], expected)
@@ -77,6 +81,19 @@ class ReferenceRun:
         decision = decide(self.table, sent, self._state, self._chance.randrange)
         self._state = self._state.after(sent, decision)
         return decision
+
+    def _compare_health(self, url: str, expected: Expectation) -> list[str]:
+        asked = urlsplit(url)
+        family = Family.of(asked.hostname or "")
+        counts = [
+            check.local_endpoints
+            for checks in self._control_plane.health_checks.values()
+            for check in checks
+            if (check.family, check.port) == (family, asked.port)
+        ]
+        got = (str(200 if counts[0] else 503), counts[0]) if counts else ("refused", None)
+        wanted = (expected.http, expected.local_endpoints)
+        return [] if got == wanted else [f"{got} instead of {wanted}"]
 
     def _compare_held(self, sent: Packet, expected: Expectation) -> list[str]:
         decision = self._open(sent)

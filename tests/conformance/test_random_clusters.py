@@ -18,6 +18,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import strategies
+from cluster import SERVICE_CIDRS
 from conformance.cases import Expectation, Probe
 from conformance.client_view import first_packet, fresh_state, observe
 from conformance.observed import Observed, surprises
@@ -63,7 +64,7 @@ class World:
         cluster = Cluster(lambda: None)
         cluster.services.replace({service.metadata.key: service for service in self.services})
         cluster.slices.replace({piece.metadata.key: piece for piece in self.slices})
-        return Compiler(self.view).update(cluster.everything(), self.view, strategies.SERVICE_CIDRS)
+        return Compiler(self.view).update(cluster.everything(), self.view, SERVICE_CIDRS)
 
 
 @st.composite

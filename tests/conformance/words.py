@@ -175,6 +175,12 @@ def still_holds(pod: str, seen_as: str, name: str = "k") -> Json:
     return {"held": name, "expect": {"any": {"pod": pod, "peer": seen_as}}}
 
 
+def health(client: str, address: str, port: int, status: int | None, endpoints: int = 0) -> Json:
+    """What a health check port answers; None: nobody is there."""
+    seen = {"http": "refused"} if status is None else {"http": str(status), "localEndpoints": endpoints}
+    return {"http": f"http://{address}:{port}/healthz", "from": client, "expect": {"any": seen}}
+
+
 def echo(client: str, address: str, *, answered: bool) -> Json:
     """An ICMP echo request."""
     return {"from": client, "ping": address, "expect": {"any": {"ping": answered}}}

@@ -22,7 +22,9 @@ from conformance.words import (
     ask,
     case,
     dns,
+    draining,
     fails,
+    health,
     holds,
     http,
     piece,
@@ -228,4 +230,35 @@ def source_ranges() -> list[Json]:
         case("source-ranges-do-not-touch-open-connections", step(service(vips=[VIP]), piece("b1"), probes=[
             holds("x1", VIP, 80, "b1", seen_as=N1),
         ]), step(limited("203.0.113.0/24"), probes=[still_holds("b1", seen_as=N1)])),
+    ]  # fmt: skip
+
+
+def health_checks() -> list[Json]:
+    """What a load balancer is told when it asks a node at the Service's healthCheckNodePort."""
+
+    def balanced(number: int, **more: Any) -> Json:
+        return service(http(30080), vips=[VIP], healthCheckNodePort=number, **{**LOCAL_OUTSIDE, **more})
+
+    return [
+        case("health-check-counts-local-ready-addresses", step(
+            balanced(32000), piece("b1", "b2", "b3", name="one"), piece("b2", "b4", name="two", targets={"http": 8081}),
+            probes=[health("x1", N1, 32000, 200, 2), fails(ask("x1", N1, 32001), "refused")]),
+            step(piece("b3", name="one"), piece(name="two"), probes=[health("x1", N1, 32000, 503)]),
+            step(piece("b1", name="one"), probes=[health("x1", N1, 32000, 200, 1)])),
+        # The load balancer shall move on, and yet what still comes is served.
+        case("health-check-fails-when-only-terminating-endpoints-are-left", step(
+            balanced(32000), piece(draining("b1"), "b3"),
+            probes=[health("x1", N1, 32000, 503), reaches(ask("x1", VIP), "b1", seen_as="x1")])),
+        case("health-check-port-moves-and-goes", step(balanced(32000), piece("b1"), probes=[
+            health("x1", N1, 32000, 200, 1),
+        ]), step(balanced(32001), probes=[
+            health("x1", N1, 32000, None),
+            health("x1", N1, 32001, 200, 1),
+        ]), step(balanced(32001, externalTrafficPolicy="Cluster"), probes=[
+            health("x1", N1, 32001, None),
+        ]), step(balanced(32001), probes=[
+            health("x1", N1, 32001, 200, 1),
+        ]), step(delete=["services/a"], probes=[
+            health("x1", N1, 32001, None),
+        ])),
     ]  # fmt: skip
