@@ -18,7 +18,12 @@ All pools of one service port share what they remember, but an entry counts only
 So where the pools differ (say, all backends and the local ones), each *class* of backends, those held by just the
 same pools, has a map of its own, and a pool first asks the maps of its classes:
 
-    chain affine-... { ip saddr @affinity-... goto propose-(any of that class) ; ... ; numgen ... }
+    chain affine-... { ip saddr @known-... goto propose-(any of that class) ; ... ; numgen ... }
+    chain propose-... { update @affinity-... { ip saddr : b1 } update @known-... { ip saddr } ; ... }
+
+The set of known clients beside each such map has the map's keys. Asking the map itself whether it has a key would do,
+but Linux before 6.5 refuses a rule that looks into a map and does nothing with what it finds, and nft knows no
+harmless thing to do with it.
 
 Backends with different ports are of different classes too: a map holds addresses only, because nft 1.0.6 can list
 but not read back an `update` with an IPv6 address and a port. And the choice is made by rules, not by a map in one
@@ -60,8 +65,13 @@ class Memory:
     entries: tuple[str, ...]  #: for each pool, the chain that serves it
     chains: tuple[Chain, ...]
     maps: tuple[Set, ...]
+    known: tuple[Set, ...]  #: the keys of each map; none if there is only one map
     places: Mapping[Endpoint, str]  #: the map in which each backend may be remembered
     ports: Mapping[str, int]  #: of all backends in a map
+
+    @property
+    def sets(self) -> tuple[Set, ...]:
+        return self.maps + self.known
 
     def entry(self, pool: Pool) -> str:
         for known, chain in zip(self.pools, self.entries, strict=True):
@@ -70,7 +80,7 @@ class Memory:
         raise KeyError(pool)
 
 
-NO_MEMORY = Memory((), (), (), (), {}, {})
+NO_MEMORY = Memory((), (), (), (), (), {}, {})
 
 
 def memory(layer: Layer3, name: str, protocol: Protocol, pools: Collection[Pool]) -> Memory:
@@ -86,16 +96,19 @@ def memory(layer: Layer3, name: str, protocol: Protocol, pools: Collection[Pool]
         c: _map(layer, label, c, c.pools == frozenset(range(len(ordered))), timeout)
         for c in sorted(set(classes.values()), key=lambda c: c.order)
     }
+    known = tuple(_known(m) for m in maps.values()) if len(maps) > 1 else ()
     places = {endpoint: maps[c].name for endpoint, c in classes.items()}
     remembered = {m.name: _remembered(layer, protocol, c, m) for c, m in maps.items()}
-    proposals = {e: _proposal(layer, label, protocol, e, places[e], remembered[places[e]]) for e in sorted(places)}
+    proposals = {
+        e: _proposal(layer, label, protocol, e, places[e], bool(known), remembered[places[e]]) for e in sorted(places)
+    }
     entries = tuple(
         _entry(layer, label, index, pool, [m.name for c, m in maps.items() if index in c.pools], places, proposals)
         for index, pool in enumerate(ordered)
     )
     chains = (*entries, *proposals.values(), *remembered.values())
     ports = {m.name: c.port for c, m in maps.items()}
-    return Memory(ordered, tuple(c.name for c in entries), chains, tuple(maps.values()), places, ports)
+    return Memory(ordered, tuple(c.name for c in entries), chains, tuple(maps.values()), known, places, ports)
 
 
 def _classes(pools: tuple[Pool, ...]) -> dict[Endpoint, _Class]:
@@ -117,6 +130,15 @@ def _map(layer: Layer3, label: str, of: _Class, in_all_pools: bool, timeout: int
     )
 
 
+def known_clients(map_name: str) -> str:
+    """The name of the set that has the keys of this map."""
+    return map_name.replace("affinity-", "known-", 1)
+
+
+def _known(memory_map: Set) -> Set:
+    return Set(known_clients(memory_map.name), memory_map.key, flags=memory_map.flags, timeout=memory_map.timeout)
+
+
 def _remembered(layer: Layer3, protocol: Protocol, of: _Class, memory_map: Set) -> Chain:
     to_known = statements.dnat_to_remembered(layer, memory_map.key, memory_map.name, of.port)
     return Chain(
@@ -125,10 +147,20 @@ def _remembered(layer: Layer3, protocol: Protocol, of: _Class, memory_map: Set) 
 
 
 def _proposal(
-    layer: Layer3, label: str, protocol: Protocol, endpoint: Endpoint, map_name: str, remembered: Chain
+    layer: Layer3,
+    label: str,
+    protocol: Protocol,
+    endpoint: Endpoint,
+    map_name: str,
+    is_one_of_several: bool,
+    remembered: Chain,
 ) -> Chain:
+    remember = [statements.remember(layer, map_name, endpoint.address)]
+    if is_one_of_several:
+        # In the same rule: whom a full map cannot take does not become known either.
+        remember.append(statements.note(layer, known_clients(map_name)))
     rules = (
-        rule(statements.remember(layer, map_name, endpoint.address)),
+        rule(*remember),
         rule(jump(remembered.name)),
         rule(statements.is_protocol(protocol), statements.dnat_to(layer, endpoint)),
     )
@@ -152,7 +184,7 @@ def _entry(
         # Any proposal of the class will do: the map has its own answer for whoever comes this way.
         for map_name in maps:
             anyone = next(e for e in endpoints if places[e] == map_name)
-            known = statements.in_set((fields.source(layer),), map_name)
+            known = statements.in_set((fields.source(layer),), known_clients(map_name))
             rules.append(rule(known, goto(proposals[anyone].name)))
     for left, endpoint in zip(range(len(endpoints), 1, -1), endpoints, strict=False):
         rules.append(rule(statements.one_in(left), goto(proposals[endpoint].name)))

@@ -16,6 +16,7 @@ class Relocation(NamedTuple):
 
     port: int  #: of every backend in it
     places: Mapping[Endpoint, str]  #: the map where entries of each backend belong now; those of others are forgotten
+    has_known: bool  #: beside each map stands a set of its keys
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from dataplane.netlink.channel import Channel
 from dataplane.nftables import dump, elements, texts
+from dataplane.nftables.affinity import known_clients
 from dataplane.nftables.dump import FoundElement
 from dataplane.nftables.elements import Element
 from dataplane.nftables.layer3 import Layer3
@@ -29,12 +30,40 @@ def relocate(channel: Channel, layer: Layer3, relocations: Mapping[str, Relocati
     Each map is read again until nothing in it is out of place.
     """
     commits = 0
+    touched: set[str] = set()
     for name, relocation in relocations.items():
+        places = {name} & set(relocation.places.values())
         for _ in range(_ROUNDS):
             misplaced = _misplaced(channel, layer, name, relocation)
             if not misplaced:
                 break
             commits += _move(channel, layer, name, misplaced)
+            places |= {place for _, place in misplaced if place is not None}
+        if relocation.has_known:
+            touched |= places
+    for name in sorted(touched):
+        commits += _make_known(channel, layer, name)
+    return commits
+
+
+def _make_known(channel: Channel, layer: Layer3, name: str) -> int:
+    """Give the set of known clients the keys of its map. Returns how many commits."""
+    commits, known = 0, known_clients(name)
+    for _ in range(_ROUNDS):
+        wanted = {e.key: e.expires for e in dump.set_elements(channel, layer, name) if e.expires}
+        found = {e.key for e in dump.set_elements(channel, layer, known)}
+        transaction = Transaction()
+        transaction.delete_elements(layer, known, [(key, elements.NO_TAIL) for key in found - wanted.keys()])
+        come = [(key, elements.expiring(elements.NO_TAIL, left)) for key, left in wanted.items() if key not in found]
+        transaction.add_elements(layer, known, come)
+        if not transaction:
+            break
+        try:
+            transaction.commit(channel)
+            commits += 1
+        except RefusedError as error:
+            if error.code not in _OVERTAKEN:
+                raise
     return commits
 
 

@@ -208,14 +208,16 @@ class Ruleset:
                 self._memories[memory_key] = _Remembered(users, after)
             for chain in after.chains:
                 self._hold(chain)
-            for spec in after.maps:
+            for spec in after.sets:
                 self._sets.hold(spec)
             for chain in before[memory_key].chains:
                 self._release(chain)
-            for spec in before[memory_key].maps:
+            for spec in before[memory_key].sets:
                 self._sets.release(spec)
-                if users and _somebody_left(spec.name, before[memory_key], after):
-                    plan.relocations[spec.name] = Relocation(before[memory_key].ports[spec.name], after.places)
+            others_known = before[memory_key].known != after.known
+            for name, port in before[memory_key].ports.items():
+                if users and (others_known or _somebody_left(name, before[memory_key], after)):
+                    plan.relocations[name] = Relocation(port, after.places, bool(after.known))
             if any(old.name == new.name and old != new for old in before[memory_key].maps for new in after.maps):
                 rebound.extend(after.chains)
             for key, frontend in users.items():
@@ -254,7 +256,7 @@ class Ruleset:
     def relocations(self) -> dict[str, Relocation]:
         """For every map of session affinity, what belongs in it."""
         return {
-            name: Relocation(port, known.memory.places)
+            name: Relocation(port, known.memory.places, bool(known.memory.known))
             for known in self._memories.values()
             for name, port in known.memory.ports.items()
         }

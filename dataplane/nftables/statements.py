@@ -252,15 +252,19 @@ def dnat_to(layer: Layer3, endpoint: Endpoint) -> Statement:
 def remember(layer: Layer3, map_name: str, address: str) -> Statement:
     """The source goes with this address from now on; if it has one already, that stays, with its timer renewed."""
     key = fields.source(layer)
-    update = expression(
-        "dynset",
-        string(1, map_name),
-        number(3, _DYNSET_UPDATE),
-        number(4, _FIRST),
-        number(5, _BEHIND_ADDRESS),
-    )
+    update = _update(map_name, number(5, _BEHIND_ADDRESS))
     code = key.load(_FIRST) + _constant(_BEHIND_ADDRESS, fields.address(address)) + update
     return Statement(f"update @{map_name} {{ {key.text} : {address} }}", code)
+
+
+def note(layer: Layer3, set_name: str) -> Statement:
+    """The source is in the set from now on, with a new timer."""
+    key = fields.source(layer)
+    return Statement(f"update @{set_name} {{ {key.text} }}", key.load(_FIRST) + _update(set_name))
+
+
+def _update(set_name: str, *data: bytes) -> bytes:
+    return expression("dynset", string(1, set_name), number(3, _DYNSET_UPDATE), number(4, _FIRST), *data)
 
 
 def _constant(register: int, value: bytes) -> bytes:
