@@ -28,7 +28,8 @@ from dataplane.iptables.variant import AUTO
 from dataplane.version import VERSION
 from svcplane import agent_flags
 from svcplane.logs import set_up_logging
-from svcplane.modes import clean_up, make_dataplane
+from svcplane.modes import clean_up, make_dataplane, remove_predecessors
+from svcplane.succession import Succession
 
 _log = logging.getLogger(__name__)
 
@@ -152,7 +153,8 @@ async def _run_agent(args: argparse.Namespace, configuration: KubeProxyConfigura
     dataplane = make_dataplane(configuration, getattr(args, "iptables_variant", AUTO))
     try:
         async with Client(access) as client:
-            await Agent(agent_options(configuration, platform.node()), client, dataplane).run()
+            alone = Succession(dataplane, lambda: remove_predecessors(configuration.mode))
+            await Agent(agent_options(configuration, platform.node()), client, alone).run()
     finally:
         dataplane.close()
 

@@ -49,10 +49,30 @@ def clean_up(mode: str) -> None:
 
     Kube-proxy's chains in iptables have the same names as ours; they go too only if `mode` is iptables.
     """
-    nftables = NftablesDataplane()
-    nftables.cleanup()
-    nftables.close()
-    for iptables in map(IptablesDataplane, installed_variants()):
-        if mode == "iptables" or iptables.is_ours():
-            iptables.cleanup()
-        iptables.close()
+    _remove_nftables()
+    _remove_iptables(whoever_wrote_them=mode == "iptables")
+
+
+def remove_predecessors(mode: str) -> None:
+    """Remove what svcplane left here when it ran in another mode than this."""
+    if mode != "nftables":
+        _remove_nftables()
+    if mode != "iptables":
+        _remove_iptables(whoever_wrote_them=False)
+
+
+def _remove_nftables() -> None:
+    dataplane = NftablesDataplane()
+    try:
+        dataplane.cleanup()
+    finally:
+        dataplane.close()
+
+
+def _remove_iptables(*, whoever_wrote_them: bool) -> None:
+    for dataplane in map(IptablesDataplane, installed_variants()):
+        try:
+            if whoever_wrote_them or dataplane.is_ours():
+                dataplane.cleanup()
+        finally:
+            dataplane.close()

@@ -221,3 +221,31 @@ def test_or_not_if_the_operator_insists(node: Node) -> None:
     second = node.start_agent()
     assert second.wait(30) == 2
     assert "can't listen on" in node.log.read_text()
+
+
+def test_the_mode_can_be_changed_while_packets_go_on(node: Node) -> None:
+    def chains() -> bool:
+        saved = node.machine.run(["iptables-nft-save"], capture_output=True, text=True).stdout
+        return "KUBE-SERVICES" in saved
+
+    def served_until(holds: Callable[[], bool]) -> None:
+        def look() -> bool:
+            assert node.reaches("10.96.0.80")
+            return holds()
+
+        node.until(look)
+
+    node.write_config(mode="iptables")
+    node.start_agent(flags=("--iptables-variant=nft",))
+    node.until(lambda: node.reaches("10.96.0.80"))
+    assert node.get("http://127.0.0.1:10249/proxyMode") == b"iptables"
+    assert chains()
+    assert "svcplane" not in node.rules()
+    node.write_config(mode="nftables")
+    served_until(lambda: not chains())
+    assert "svcplane" in node.rules()
+    assert node.reaches("10.96.0.80")
+    node.write_config(mode="iptables")
+    served_until(lambda: "svcplane" not in node.rules())
+    assert chains()
+    assert node.reaches("10.96.0.80")
