@@ -34,7 +34,9 @@ class Pace:
         if requested:
             return self.minimum
         if failures:
-            return max(self.minimum, min(self.retry_first * 2.0 ** (failures - 1), self.retry_most, self.maximum))
+            # The exponent is bounded because the number of failures is not.
+            retry = min(self.retry_first * 2.0 ** min(failures - 1, 32), self.retry_most, self.maximum)
+            return max(self.minimum, retry)
         return max(self.minimum, self.maximum)
 
 

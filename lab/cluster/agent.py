@@ -93,7 +93,7 @@ class Agent:
             asking.cancel()
             if asyncio.get_running_loop().time() - started > _LONG_ENOUGH:
                 self.failures = 0
-            delay = min(FIRST_DELAY * 2.0**self.failures, LONGEST_DELAY)
+            delay = min(FIRST_DELAY * 2.0 ** min(self.failures, 20), LONGEST_DELAY)
             self.failures += 1
             code = process.exited.result()
             log.warning("the agent of %s has ended with code %d, again in %g s", self.node, code, delay)

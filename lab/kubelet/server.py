@@ -60,7 +60,7 @@ class PodServerRunner:
                 return
             if (ended.finished - started).total_seconds() > _LONG_ENOUGH:
                 failures = 0
-            delay = min(FIRST_DELAY * 2.0 ** (failures - 1), LONGEST_DELAY) if failures else 0.0
+            delay = min(FIRST_DELAY * 2.0 ** min(failures - 1, 20), LONGEST_DELAY) if failures else 0.0
             failures += 1
             message = f"back-off {delay:g}s restarting failed container" if delay else ""
             if delay:

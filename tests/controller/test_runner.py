@@ -22,7 +22,7 @@ def test_without_a_request_the_next_run_is_far_away() -> None:
     assert PACE.wait(requested=False, failures=0) == 3600
 
 
-@pytest.mark.parametrize(("failures", "seconds"), [(1, 2), (2, 4), (3, 8), (4, 16), (5, 30), (50, 30)])
+@pytest.mark.parametrize(("failures", "seconds"), [(1, 2), (2, 4), (3, 8), (4, 16), (5, 30), (50, 30), (10_000, 30)])
 def test_failures_are_retried_more_and_more_slowly_up_to_a_limit(failures: int, seconds: float) -> None:
     assert PACE.wait(requested=False, failures=failures) == seconds
 
