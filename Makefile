@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PACKAGES := native dataplane controller lab svcplane
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint asan fuzz bench clean
+.PHONY: help setup demo test vm lint asan fuzz bench clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 10
@@ -16,6 +16,10 @@ demo: setup ## run a cluster on this machine and watch a Service work (root)
 
 test: setup ## run all tests; says what it skipped and why
 	@$(BIN)/python -m pytest
+
+vm: setup ## run the kernel tests on Debian 12's kernel, in an emulated VM: some minutes (root)
+	@tests/vm/prepare >/dev/null
+	@SVCPLANE_VM=1 $(BIN)/python -m pytest tests/vm
 
 lint: setup ## check style, types and C
 	@$(BIN)/ruff check .
