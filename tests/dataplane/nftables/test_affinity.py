@@ -12,7 +12,7 @@ import pytest
 
 from dataplane.netlink.channel import Channel
 from dataplane.nftables import NftablesDataplane, dump, elements, fields, texts
-from dataplane.nftables.affinity import memory
+from dataplane.nftables.affinity import known_clients, memory
 from dataplane.nftables.layer3 import LAYERS
 from dataplane.nftables.transaction import Transaction
 from dataplane.table import Affinity, Forward, Pool, Protocol
@@ -34,16 +34,15 @@ class Memory:
 
     def known(self, name: str = MAP) -> dict[str, str]:
         """Client → backend address."""
-        return {client: backend for client, backend, _ in self._entries(name)}
+        return {texts.address(e.key): texts.address(elements.value_of(e.tail)) for e in self._entries(name)}
 
     def left(self, name: str = MAP) -> dict[str, float]:
-        """Client → seconds until it is forgotten."""
-        return {client: milliseconds / 1000 for client, _, milliseconds in self._entries(name)}
+        """Client → seconds until it is forgotten; of a set too."""
+        return {texts.address(e.key): e.expires / 1000 for e in self._entries(name)}
 
-    def _entries(self, name: str) -> list[tuple[str, str, int]]:
+    def _entries(self, name: str) -> list[dump.FoundElement]:
         with Channel() as channel:
-            found = dump.set_elements(channel, self.layer, name)
-        return [(texts.address(e.key), texts.address(elements.value_of(e.tail)), e.expires) for e in found]
+            return dump.set_elements(channel, self.layer, name)
 
     def write(self, client: str, backend: str, seconds: int, name: str = MAP) -> None:
         tail = elements.expiring(elements.value_tail(fields.address(backend)), seconds * 1000)
@@ -193,6 +192,63 @@ def test_entries_move_with_a_backend_that_only_some_pools_hold_now_and_back(
         dataplane.apply(table(1, 2, 3))
         assert remembered.known() == {tables.pod(10): tables.pod(1), tables.pod(11): tables.pod(2)}
         assert not dataplane.audit()
+
+    in_new_namespace(work)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("restarted", [False, True], ids=["at once", "at a restart"])
+def test_whoever_is_in_one_of_several_maps_is_known_to_be_there(
+    tables: Any, restarted: bool, in_new_namespace: Callable[..., Any]
+) -> None:
+    def table(*local: int) -> Any:
+        everybody, some = tables.pool(1, 2, 3, affinity=WEB), tables.pool(*local, affinity=WEB)
+        return tables.table(
+            tables.frontend(tables.vip(1), 80, Forward(everybody, False)),
+            tables.frontend(tables.any, 30080, Forward(some, False)),
+        )
+
+    def work() -> None:
+        dataplane, remembered = NftablesDataplane(), Memory(tables)
+        dataplane.apply(table(1, 2, 3))  # one map, so nobody asks where somebody is
+        for client, seconds in ((10, 50), (11, 40), (12, 30)):
+            remembered.write(tables.pod(client), tables.pod(client - 9), seconds)
+        for local in ((1,), (1, 2), (3,)):
+            dataplane = NftablesDataplane() if restarted else dataplane
+            dataplane.apply(table(*local))
+            for name in (MAP, f"{MAP}.only-1"):
+                known = remembered.left(known_clients(name))
+                assert known.keys() == remembered.known(name).keys()
+                assert all(abs(left - known[client]) < 2 for client, left in remembered.left(name).items())
+            assert remembered.known().keys() == {tables.pod(9 + pod) for pod in local}
+            assert not dataplane.audit()
+
+    in_new_namespace(work)
+
+
+@pytest.mark.kernel
+def test_who_is_known_and_comes_again_is_remembered_longer(
+    tables: Any, host: Callable[[], Any], in_new_namespace: Callable[..., Any]
+) -> None:
+    everybody, some = tables.pool(1, 2, 3, affinity=WEB), tables.pool(1, affinity=WEB)
+    table = tables.table(
+        tables.frontend(tables.vip(1), 80, Forward(everybody, False)),
+        tables.frontend(tables.vip(2), 80, Forward(some, False)),
+    )
+
+    def work() -> None:
+        network, remembered = host(), Memory(tables)
+        network.serve(1, 2, 3)
+        NftablesDataplane().apply(table)
+        elsewhere = f"{MAP}.only-1"
+        remembered.write(tables.pod(9), tables.pod(2), 20, elsewhere)
+        remembered.write_all(
+            known_clients(elsewhere), [(fields.address(tables.pod(9)), elements.expiring(elements.NO_TAIL, 20_000))]
+        )
+        assert network.answered(tables.vip(1), 80, tables.pod(9)) == tables.pod(2)
+        for name in (elsewhere, known_clients(elsewhere)):
+            assert remembered.left(name)[tables.pod(9)] > 40
+        network.close()
 
     in_new_namespace(work)
 
