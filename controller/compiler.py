@@ -43,7 +43,7 @@ class _Entry(NamedTuple):
 class Compiler:
     """Services and slices in, ForwardingTables out.
 
-    `update` and `reset` take what the cluster holds now; `table` is what follows from all that was given.
+    `update` takes what changed; `table` is what follows from all that was given.
     """
 
     def __init__(self, view: NodeView) -> None:
@@ -51,6 +51,7 @@ class Compiler:
         self._service_cidrs: frozenset[str] = frozenset()
         self._entries: dict[ServiceKey, _Entry] = {}
         self._claims: dict[FrontendKey, tuple[_Claim, ...]] = {}
+        self._contested: set[FrontendKey] = set()  # those with more than one claim
         self._health_checks: dict[ServiceKey, tuple[HealthCheck, ...]] = {}
         self._shortages: Counter[Shortage] = Counter()
         self._table = ForwardingTable(node_addresses=view.node_port_addresses, detect_local=view.detect_local)
@@ -72,11 +73,8 @@ class Compiler:
     @property
     def conflicts(self) -> tuple[Conflict, ...]:
         """Every frontend that more than one Service claims."""
-        return tuple(
-            Conflict(key, claims[0].service, tuple(c.service for c in claims[1:]))
-            for key, claims in self._claims.items()
-            if len(claims) > 1
-        )
+        contested = ((key, self._claims[key]) for key in sorted(self._contested))
+        return tuple(Conflict(key, first.service, tuple(c.service for c in rest)) for key, (first, *rest) in contested)
 
     def update(
         self,
@@ -135,18 +133,23 @@ class Compiler:
         touched: set[FrontendKey] = set()
         if old is not None:
             for key in old.compiled.frontends:
-                left = tuple(c for c in self._claims[key] if c != old.claim)
-                if left:
-                    self._claims[key] = left
-                else:
-                    del self._claims[key]
+                self._set_claims(key, tuple(c for c in self._claims[key] if c != old.claim))
             touched.update(old.compiled.frontends)
         if new is not None:
             for key in new.compiled.frontends:
-                others = self._claims.get(key, ())
-                self._claims[key] = tuple(sorted((*others, new.claim)))
+                self._set_claims(key, tuple(sorted((*self._claims.get(key, ()), new.claim))))
             touched.update(new.compiled.frontends)
         return touched
+
+    def _set_claims(self, key: FrontendKey, claims: tuple[_Claim, ...]) -> None:
+        if claims:
+            self._claims[key] = claims
+        else:
+            del self._claims[key]
+        if len(claims) > 1:
+            self._contested.add(key)
+        else:
+            self._contested.discard(key)
 
     def _replaced(self, keys: Iterable[FrontendKey]) -> dict[FrontendKey, Frontend]:
         """A copy of the frontends with these keys as they are now. What came out equal stays the same object."""
