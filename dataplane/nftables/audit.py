@@ -9,7 +9,7 @@ from dataplane.netlink import attributes
 from dataplane.netlink.channel import Channel
 from dataplane.netlink.messages import netfilter_attributes
 from dataplane.nftables import dump, objects, texts
-from dataplane.nftables.kernel import SetFlag
+from dataplane.nftables.kernel import TABLE_DORMANT, SetFlag
 from dataplane.nftables.layer3 import Layer3
 from dataplane.nftables.objects import TABLE, Chain, Set
 from dataplane.nftables.plan import Plan
@@ -26,12 +26,12 @@ def signature(layer: Layer3, spec: Set) -> dump.SetSignature:
 def audit(channel: Channel, layer: Layer3, cold: Plan | None) -> Drift:
     """`cold` is the plan that writes everything: what should be there. None: not even the table should be."""
     where = f"{layer} {TABLE}"
-    exists = dump.table_exists(channel, layer)
+    flags = dump.table_flags(channel, layer)
     if cold is None:
-        return Drift(foreign=(f"table {where}",)) if exists else Drift()
-    if not exists:
+        return Drift(foreign=(f"table {where}",)) if flags is not None else Drift()
+    if flags is None:
         return Drift(missing=(f"table {where}",))
-    missing: list[str] = []
+    missing: list[str] = [f"table {where}, which is dormant"] if flags & TABLE_DORMANT else []
     foreign: list[str] = []
     _compare_chains(channel, layer, cold.new_chains, missing, foreign)
     found = dump.sets(channel, layer)

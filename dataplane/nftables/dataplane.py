@@ -16,6 +16,7 @@ from dataplane.netlink.channel import Channel
 from dataplane.nftables import dump, remembering
 from dataplane.nftables.audit import audit, signature
 from dataplane.nftables.elements import Element
+from dataplane.nftables.kernel import TABLE_DORMANT
 from dataplane.nftables.layer3 import IPV4, IPV6, LAYERS, Layer3
 from dataplane.nftables.plan import Plan, Relocation
 from dataplane.nftables.ruleset import OutgrownError, Ruleset
@@ -109,7 +110,13 @@ class NftablesDataplane:
         Returns the elements that affinity maps begin with, if they must be made anew.
         """
         transaction.add_table(layer)
-        if not dump.table_exists(self._channel, layer):
+        flags = dump.table_flags(self._channel, layer)
+        if flags is None:
+            return {}
+        if flags & TABLE_DORMANT:
+            # Kernels differ in what a transaction may do that wakes a table; all can make another one.
+            transaction.delete_table(layer)
+            transaction.add_table(layer)
             return {}
         transaction.flush_table(layer)
         kept: dict[str, list[Element]] = {}

@@ -40,9 +40,15 @@ def generation(channel: Channel) -> int:
 
 
 def table_exists(channel: Channel, layer: Layer3) -> bool:
-    return any(
-        text_of(found[kernel.NFTA_TABLE_NAME]) == TABLE for found in _dump(channel, Message.GETTABLE, layer, b"")
-    )
+    return table_flags(channel, layer) is not None
+
+
+def table_flags(channel: Channel, layer: Layer3) -> int | None:
+    """Flags of our table (NFT_TABLE_F_*); None if it does not exist."""
+    for found in _dump(channel, Message.GETTABLE, layer, b""):
+        if text_of(found[kernel.NFTA_TABLE_NAME]) == TABLE:
+            return number_of(found[kernel.NFTA_TABLE_FLAGS])
+    return None
 
 
 def chains(channel: Channel, layer: Layer3) -> dict[str, BaseHook | None]:

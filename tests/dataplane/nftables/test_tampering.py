@@ -26,6 +26,7 @@ TAMPERING = {
     "adds a rule": "add rule ip svcplane nat-output accept",
     "empties a chain": "flush chain ip svcplane translate",
     "adds a set": "add set ip svcplane mine {{ type ipv4_addr; }}",
+    "puts the table to sleep": "add table ip svcplane {{ flags dormant; }}",
     "doubles a rule": "add rule ip svcplane nat-output jump translate",
 }
 
@@ -138,7 +139,7 @@ def test_what_an_audit_could_not_look_at_is_still_to_be_looked_at(
         nft("delete", "table", "ip", "svcplane")
         assert dataplane.tampered()
         with monkeypatch.context() as broken:
-            broken.setattr("dataplane.nftables.dump.table_exists", refuse)
+            broken.setattr("dataplane.nftables.dump.table_flags", refuse)
             with pytest.raises(DataplaneError):
                 dataplane.audit()
         assert dataplane.tampered()
