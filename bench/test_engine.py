@@ -28,7 +28,7 @@ from dataplane.userspace.image import Host
 from dataplane.userspace.limits import Limits
 from dataplane.userspace.result import OUTCOMES
 from native.build_ffi import COMPILER_FLAGS, FOLDER
-from native.library import ffi
+from native.library import ffi, lib
 
 BATCH = 256
 MEASURED = 2000  #: batches
@@ -145,6 +145,19 @@ def test_what_a_table_costs(services: int, engine_figures: list[Figure]) -> None
             Figure("svcplane", services, "one frontend changed", again, "ms", bar),
             Figure("svcplane", services, "memory of a million flows", _memory_of_a_million_flows(), "MB"),
         ]
+
+
+def test_what_a_maglev_table_costs(engine_figures: list[Figure]) -> None:
+    backends = ffi.new("struct maglev_backend[]", 100)
+    for number, backend in enumerate(backends):
+        backend.name = random.Random(number).getrandbits(64)
+    slots = ffi.new("uint16_t[]", lib.MAGLEV_SLOTS)
+    spent = []
+    for _ in range(20):
+        begin = time.perf_counter()
+        lib.maglev_build(slots, backends, len(backends))
+        spent.append((time.perf_counter() - begin) * 1000)
+    engine_figures.append(Figure("svcplane", 1, "a Maglev table of 100 backends", min(spent), "ms", 2))
 
 
 def _memory_of_a_million_flows() -> float:

@@ -140,8 +140,8 @@ static void remember_first_piece(struct engine *engine, const struct packet *pac
 
 /* The backend for a new connection, by affinity or by chance. */
 static const struct service_backend *choose_backend(struct engine *engine, const struct service_pool *pool,
-						    const struct tuple *tuple, struct affinity_entry **entry,
-						    struct decision *decision)
+						    const struct tuple *tuple, uint32_t hash,
+						    struct affinity_entry **entry, struct decision *decision)
 {
 	const struct service_table *table = engine_table(engine);
 	const struct service_backend *backend = NULL;
@@ -154,7 +154,7 @@ static const struct service_backend *choose_backend(struct engine *engine, const
 	if (backend)
 		decision->marks |= DECISION_REMEMBERED;
 	else
-		backend = pick_backend(table, pool, &engine->random);
+		backend = pick_backend(table, pool, engine->flows.tallies, hash, &engine->random);
 	decision->backend = (uint32_t)(backend - table->backends);
 	return backend;
 }
@@ -183,7 +183,7 @@ static struct flow *open_flow(struct engine *engine, const struct packet *packet
 	const struct service_pool *pool = &table->pools[verdict->pool];
 	const struct service_family *family = &table->families[packet->tuple.family == TUPLE_IPV6];
 	struct affinity_entry *entry = NULL;
-	const struct service_backend *backend = choose_backend(engine, pool, &packet->tuple, &entry, decision);
+	const struct service_backend *backend = choose_backend(engine, pool, &packet->tuple, hash, &entry, decision);
 	struct flow flow = {.tuples = {packet->tuple, tuple_reversed(&packet->tuple)}, .tally = backend->tally};
 	struct tuple *reply = &flow.tuples[TRACKING_REPLY];
 

@@ -4,20 +4,54 @@
 
 #define MILLISECONDS UINT64_C(1000)
 
+/* One that has the fewest. The search begins anywhere, or the first of those with equally few would always be taken. */
+static uint32_t pick_least(const struct service_table *table, const struct service_pool *pool,
+			   const struct flow_tally *tallies, uint32_t begin)
+{
+	const struct service_backend *backends = table->backends + pool->first;
+	uint32_t best = begin;
+
+	for (uint32_t i = 1; i < pool->count; i++) {
+		uint32_t at = begin + i < pool->count ? begin + i : begin + i - pool->count;
+
+		if (tallies[backends[at].tally].active < tallies[backends[best].tally].active)
+			best = at;
+	}
+	return best;
+}
+
 /**
- * pick_backend() - Pick one, each equally likely, as kube-proxy does
+ * pick_backend() - Pick one for a new connection
  * @table:	The table
  * @pool:	One of its pools
+ * @tallies:	What the backends have to do
+ * @hash:	tuple_hash() of the connection
  * @random:	Where chance comes from; not asked if there is no choice
  *
  * Return: a backend of the pool
  */
 const struct service_backend *pick_backend(const struct service_table *table, const struct service_pool *pool,
-					   struct random *random)
+					   const struct flow_tally *tallies, uint32_t hash, struct random *random)
 {
-	uint32_t position = pool->count > 1 ? random_below(random, pool->count) : 0;
+	const struct service_backend *backends = table->backends + pool->first;
+	uint32_t *turn = &table->turns[pool - table->pools];
 
-	return &table->backends[pool->first + position];
+	if (pool->count == 1)
+		return backends;
+	switch ((enum service_pick)pool->pick) {
+	case SERVICE_ROUND_ROBIN:
+		/* A new table begins anywhere: if it began with the first, frequent changes would favour that. */
+		*turn = *turn ? *turn % pool->count + 1 : random_below(random, pool->count) + 1;
+		return &backends[*turn - 1];
+	case SERVICE_LEAST_CONNECTIONS:
+		return &backends[pick_least(table, pool, tallies, random_below(random, pool->count))];
+	case SERVICE_MAGLEV:
+		return &backends[table->maglevs[(size_t)*turn * MAGLEV_SLOTS + maglev_slot(hash)]];
+	case SERVICE_RANDOM:
+	case SERVICE_PICKS:
+		break;
+	}
+	return &backends[random_below(random, pool->count)];
 }
 
 /**

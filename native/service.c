@@ -37,6 +37,9 @@ void service_carve(struct service_table *table, struct arena *arena, const struc
 	table->addresses = arena_take(arena, limits->addresses, sizeof(*table->addresses));
 	table->pod_interfaces = arena_take(arena, SERVICE_INTERFACES, sizeof(*table->pod_interfaces));
 	table->member_held = arena_take(arena, limits->members, sizeof(*table->member_held));
+	table->turns = arena_take(arena, limits->pools, sizeof(*table->turns));
+	table->maglevs = arena_take(arena, (size_t)limits->maglevs * MAGLEV_SLOTS, sizeof(*table->maglevs));
+	table->maglev_backends = arena_take(arena, MAGLEV_BACKENDS, sizeof(*table->maglev_backends));
 	index_carve(&table->frontend_index, arena, limits->frontends);
 	index_carve(&table->address_index, arena, limits->addresses);
 }
@@ -62,7 +65,8 @@ static enum service_error check_counts(const struct service_limits *counts, cons
 	if (counts->frontends > limits->frontends || counts->pools > limits->pools ||
 	    counts->backends > limits->backends || counts->endpoints > limits->endpoints ||
 	    counts->ranges > limits->ranges || counts->addresses > limits->addresses ||
-	    counts->tallies > limits->tallies || counts->members > limits->members)
+	    counts->tallies > limits->tallies || counts->members > limits->members ||
+	    counts->maglevs > limits->maglevs)
 		return SERVICE_TOO_MANY;
 	return SERVICE_OK;
 }
@@ -97,6 +101,8 @@ static bool is_good_pool(const struct service_pool *pool, const struct service_i
 {
 	if (pool->count == 0 || !is_within(pool->first, pool->count, image->counts.backends))
 		return false;
+	if (pool->pick >= SERVICE_PICKS || (pool->pick == SERVICE_MAGLEV && pool->count > MAGLEV_BACKENDS))
+		return false;
 	for (uint32_t i = 1; i < pool->count; i++) {
 		if (image->backends[pool->first + i].family != image->backends[pool->first].family)
 			return false;
@@ -107,6 +113,7 @@ static bool is_good_pool(const struct service_pool *pool, const struct service_i
 static enum service_error check_image(const struct service_image *image)
 {
 	const struct service_limits *counts = &image->counts;
+	uint32_t maglevs = 0;
 
 	for (uint32_t i = 0; i < counts->backends; i++) {
 		const struct service_backend *backend = &image->backends[i];
@@ -118,7 +125,10 @@ static enum service_error check_image(const struct service_image *image)
 	for (uint32_t i = 0; i < counts->pools; i++) {
 		if (!is_good_pool(&image->pools[i], image))
 			return SERVICE_BAD_POOL;
+		maglevs += image->pools[i].pick == SERVICE_MAGLEV;
 	}
+	if (maglevs != counts->maglevs)
+		return SERVICE_BAD_POOL;
 	for (uint32_t i = 0; i < counts->frontends; i++) {
 		if (!is_good_frontend(&image->frontends[i], image))
 			return SERVICE_BAD_FRONTEND;
@@ -189,6 +199,34 @@ static enum service_error build_indexes(struct service_table *table)
 	return SERVICE_OK;
 }
 
+static void build_maglev(struct service_table *table, const struct service_pool *pool, uint16_t *slots)
+{
+	for (uint32_t i = 0; i < pool->count; i++) {
+		const struct service_backend *backend = &table->backends[pool->first + i];
+		uint64_t words[3] = {0, 0, backend->port};
+
+		memcpy(words, &backend->address, sizeof(backend->address));
+		table->maglev_backends[i].name = hash_words(&table->key, words, 3);
+	}
+	maglev_build(slots, table->maglev_backends, pool->count);
+}
+
+/* What each pool needs to pick. */
+static void prepare_pools(struct service_table *table)
+{
+	uint32_t maglevs = 0;
+
+	for (uint32_t i = 0; i < table->counts.pools; i++) {
+		const struct service_pool *pool = &table->pools[i];
+
+		table->turns[i] = 0;
+		if (pool->pick != SERVICE_MAGLEV)
+			continue;
+		build_maglev(table, pool, table->maglevs + (size_t)maglevs * MAGLEV_SLOTS);
+		table->turns[i] = maglevs++;
+	}
+}
+
 static void copy(void *to, const void *from, size_t count, size_t size)
 {
 	/* An empty array may be NULL, which memcpy() must not be given. */
@@ -229,6 +267,7 @@ enum service_error service_load(struct service_table *table, const struct servic
 	memset(table->member_held, 0, table->limits.members);
 	for (uint32_t i = 0; i < counts->backends; i++)
 		table->member_held[table->backends[i].member] = 1;
+	prepare_pools(table);
 	return build_indexes(table);
 }
 

@@ -9,6 +9,7 @@
 #include "arena.h"
 #include "hash.h"
 #include "index.h"
+#include "maglev.h"
 #include "tuple.h"
 
 /* In service_frontend.sources_first: anybody may connect. */
@@ -41,6 +42,22 @@ enum service_action {
 	SERVICE_REJECT,
 	SERVICE_DROP,
 	SERVICE_ACTIONS,
+};
+
+/**
+ * enum service_pick - How a pool's backend is picked for a new connection
+ * @SERVICE_RANDOM:		Each equally likely, as kube-proxy does
+ * @SERVICE_ROUND_ROBIN:	One after the other
+ * @SERVICE_LEAST_CONNECTIONS:	One of those that have the fewest connections through this node
+ * @SERVICE_MAGLEV:		By the hash of addresses, ports and protocol: the same on every node with the same key
+ * @SERVICE_PICKS:		How many there are
+ */
+enum service_pick {
+	SERVICE_RANDOM,
+	SERVICE_ROUND_ROBIN,
+	SERVICE_LEAST_CONNECTIONS,
+	SERVICE_MAGLEV,
+	SERVICE_PICKS,
 };
 
 /**
@@ -89,12 +106,14 @@ struct service_frontend {
  * @count:	How many backends, at least one
  * @affinity:	Whose memory of clients it uses; 0 for none
  * @seconds:	How long that memory lasts after the client's last new connection
+ * @pick:	enum service_pick
  */
 struct service_pool {
 	uint32_t first;
 	uint32_t count;
 	uint32_t affinity;
 	uint32_t seconds;
+	uint32_t pick;
 };
 
 /**
@@ -186,6 +205,7 @@ struct service_family {
  * @addresses:	Addresses that are something to us
  * @tallies:	Places to count traffic in
  * @members:	Backends of pools with affinity, a backend in two pools of one Service counted once
+ * @maglevs:	Pools with SERVICE_MAGLEV, each of which takes 128 kB and a millisecond to load
  */
 struct service_limits {
 	uint32_t frontends;
@@ -196,6 +216,7 @@ struct service_limits {
 	uint32_t addresses;
 	uint32_t tallies;
 	uint32_t members;
+	uint32_t maglevs;
 };
 
 /**
@@ -227,7 +248,7 @@ struct service_image {
  * @SERVICE_OK:			Nothing
  * @SERVICE_TOO_MANY:		More than the limits given when the engine was made
  * @SERVICE_BAD_FRONTEND:	A frontend refers to something that is not there, or says what does not exist
- * @SERVICE_BAD_POOL:		A pool is empty or refers to backends that are not there
+ * @SERVICE_BAD_POOL:		A pool is empty, refers to backends that are not there, or has too many for its way to pick
  * @SERVICE_BAD_BACKEND:	A backend's family, tally or member does not exist
  * @SERVICE_BAD_ADDRESS:	An address of no family
  * @SERVICE_BAD_FAMILY:		The ranges of a family are not there
@@ -258,6 +279,9 @@ enum service_error {
  * @pod_interfaces:	...
  * @families:		...
  * @member_held:	By member: 1 if a pool of this table holds it
+ * @turns:		By pool: whose turn it is, with SERVICE_ROUND_ROBIN; or which of @maglevs it has
+ * @maglevs:		Tables of MAGLEV_SLOTS, one after the other
+ * @maglev_backends:	Where they are built
  * @frontend_index:	From address, protocol and port to @frontends; a reference is a position plus one
  * @address_index:	From address and family to @addresses, likewise
  */
@@ -274,6 +298,9 @@ struct service_table {
 	uint8_t *pod_interfaces;
 	struct service_family families[2];
 	uint8_t *member_held;
+	uint32_t *turns;
+	uint16_t *maglevs;
+	struct maglev_backend *maglev_backends;
 	struct index frontend_index;
 	struct index address_index;
 };

@@ -25,6 +25,7 @@ from dataplane.userspace.batch import Batch, Link
 from dataplane.userspace.flows import PHASES, Flow, Tally
 from dataplane.userspace.image import Encoder, FamilyImage, Host, Image, unpacked
 from dataplane.userspace.limits import RFC_TIMEOUTS, Limits, Timeouts
+from dataplane.userspace.pick import Pick
 from dataplane.userspace.result import CLIENTS, OUTCOMES, REASONS, RULES, Reason, Result
 from native.library import ffi, lib
 
@@ -64,6 +65,7 @@ class Engine:
         *,
         limits: Limits | None = None,
         timeouts: Timeouts = RFC_TIMEOUTS,
+        pick: Pick = Pick.RANDOM,
         seed: int | None = None,
     ) -> None:
         """DataplaneError if there is not enough memory for the limits."""
@@ -75,7 +77,7 @@ class Engine:
         self._interfaces: dict[str, int] = {}
         self._table = ForwardingTable()
         self._full = True
-        self._encoder = Encoder(self._limits.tallies, self._limits.members, self._is_busy, self._recycle)
+        self._encoder = Encoder(self._limits.tallies, self._limits.members, pick, self._is_busy, self._recycle)
         self._image: Image | None = None
         self._load()
 
@@ -274,7 +276,7 @@ def _errors() -> dict[int, str]:
     return {
         lib.SERVICE_TOO_MANY: "it holds more than the limits allow",
         lib.SERVICE_BAD_FRONTEND: "a frontend refers to something that is not there",
-        lib.SERVICE_BAD_POOL: "a pool is empty, or refers to backends that are not there",
+        lib.SERVICE_BAD_POOL: "a pool is empty, refers to backends that are not there, or has too many for Maglev",
         lib.SERVICE_BAD_BACKEND: "a backend refers to something that is not there",
         lib.SERVICE_BAD_ADDRESS: "an address is of no family",
         lib.SERVICE_BAD_FAMILY: "a range of addresses is not there",
@@ -291,6 +293,7 @@ def _config(limits: Limits, timeouts: Timeouts, seed: int | None) -> Any:
     config.limits.backends, config.limits.endpoints = limits.backends, limits.serving
     config.limits.ranges, config.limits.addresses = limits.ranges, limits.addresses
     config.limits.tallies, config.limits.members = limits.tallies, limits.members
+    config.limits.maglevs = limits.maglevs
     config.key.first, config.key.second, config.seed.first, config.seed.second = words
     config.timeouts.milliseconds = [int(seconds * 1000) for seconds in astuple(timeouts)]
     return config
@@ -306,6 +309,7 @@ def _native_image(image: Image, encoder: Encoder) -> tuple[Any, list[Any]]:
         setattr(native, name, view)
         setattr(native.counts, name, len(view))
     native.counts.tallies, native.counts.members = encoder.tallies.end, encoder.member_end
+    native.counts.maglevs = image.maglevs
     native.pod_interfaces = interfaces = ffi.from_buffer("uint8_t[]", image.pod_interfaces)
     keep_alive.append(interfaces)
     for position, family in enumerate(image.families):

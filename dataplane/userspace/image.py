@@ -31,11 +31,12 @@ from dataplane.table import (
     Protocol,
     Verdict,
 )
+from dataplane.userspace.pick import Pick
 from dataplane.userspace.slots import Slots
 from native.library import lib
 
 _FRONTEND = struct.Struct("=16s2sBB IIII IBBxx IBBxx IBBxx I")
-_POOL = struct.Struct("=IIII")
+_POOL = struct.Struct("=IIIII")
 _BACKEND = struct.Struct("=16s2sBB III")
 _ENDPOINT = struct.Struct("=16s2sxx")
 _RANGE = struct.Struct("=16s16s")
@@ -81,6 +82,7 @@ class Image:
     addresses: bytes
     families: tuple[FamilyImage, FamilyImage]
     pod_interfaces: bytes
+    maglevs: int
     frontend_list: Sequence[Frontend]
     backend_list: Sequence[Backend]
     held: Mapping[tuple[int, str], EncodedPool]
@@ -130,9 +132,10 @@ class Encoder:
     """
 
     def __init__(
-        self, tallies: int, members: int, busy: Callable[[int], bool], recycled: Callable[[int], None]
+        self, tallies: int, members: int, pick: Pick, busy: Callable[[int], bool], recycled: Callable[[int], None]
     ) -> None:
         """At most so many tallies and members; `busy` and `recycled` are asked and told about tallies."""
+        self._pick = pick
         self.tallies: Slots[TallyKey] = Slots("backends", 0, tallies, busy, recycled)
         # 0 stands for "no affinity".
         self._members: Slots[MemberKey] = Slots("backends with affinity", 1, members)
@@ -147,7 +150,8 @@ class Encoder:
         """The image of a table. `interfaces` are those that packets come in on, in the order of their numbers."""
         held: dict[tuple[int, str], EncodedPool] = {}
         try:
-            return _Assembly(table, host, interfaces, lambda p, s: self._pool(p, s, held)).image(held)
+            assembly = _Assembly(table, host, interfaces, self._pick, lambda p, s: self._pool(p, s, held))
+            return assembly.image(held)
         except BaseException:
             self._release(held, without=self._held)
             raise
@@ -220,8 +224,10 @@ class _Assembly:
         table: ForwardingTable,
         host: Host,
         interfaces: Sequence[str],
+        pick: Pick,
         encode_pool: Callable[[Pool, str], EncodedPool],
     ) -> None:
+        self._pick, self._maglevs = pick, 0
         self._table, self._host, self._interfaces, self._encode_pool = table, host, interfaces, encode_pool
         self._pools: dict[tuple[int, str], int] = {}
         self._pool_parts: list[bytes] = []
@@ -243,6 +249,7 @@ class _Assembly:
             ranges=b"".join(self._ranges),
             addresses=self._addresses(),
             pod_interfaces=_pod_interfaces(self._table.detect_local, self._interfaces),
+            maglevs=self._maglevs,
             frontend_list=frontends,
             backend_list=self._backend_list,
             held=held,
@@ -276,7 +283,11 @@ class _Assembly:
             encoded = self._encode_pool(pool, service)
             seconds = pool.affinity.seconds if pool.affinity else 0
             position = self._pools[key] = len(self._pool_parts)
-            self._pool_parts.append(_POOL.pack(len(self._backend_list), len(pool.backends), encoded.affinity, seconds))
+            pick = self._pick if len(pool.backends) > 1 else Pick.RANDOM
+            self._maglevs += pick is Pick.MAGLEV
+            self._pool_parts.append(
+                _POOL.pack(len(self._backend_list), len(pool.backends), encoded.affinity, seconds, pick)
+            )
             self._backend_parts.append(encoded.backends)
             self._backend_list.extend(pool.backends)
         return position

@@ -23,6 +23,7 @@ class Limits:
     addresses: int = 131_072  #: cluster IPs and addresses of the node
     tallies: int = 1_048_576  #: backends counted apart, those of flows that outlive their backend among them
     members: int = 524_288  #: backends of pools with affinity
+    maglevs: int = 64  #: pools picked from by Maglev; each takes 128 kB, and a millisecond when a table is loaded
 
 
 @dataclass(frozen=True, slots=True)

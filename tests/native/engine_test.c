@@ -110,7 +110,7 @@ int main(void)
 		return EXIT_FAILURE;
 	for (unsigned int i = 0; i < BATCHES; i++) {
 		if (i % 100 == 0) {
-			expect(small_table_load(engine) == SERVICE_OK, "the table is taken");
+			expect(small_table_load(engine, i / 100 % SERVICE_PICKS) == SERVICE_OK, "the table is taken");
 			engine_swap(engine);
 			engine_settle(engine);
 		}

@@ -11,7 +11,7 @@
 static inline struct engine *small_engine(uint32_t flows)
 {
 	const struct engine_config config = {
-		.limits = {4, 4, 4, 4, 4, 4, 4, 4},
+		.limits = {4, 4, 4, 4, 4, 4, 4, 4, 1},
 		.flows = flows,
 		.affinities = 4,
 		.timeouts = {{100, 200, 100, 500, 50}},
@@ -21,7 +21,7 @@ static inline struct engine *small_engine(uint32_t flows)
 }
 
 /* One frontend for each protocol at 10.0.0.1 port 80, all masqueraded, with two backends each of which remembers. */
-static inline enum service_error small_table_load(struct engine *engine)
+static inline enum service_error small_table_load(struct engine *engine, enum service_pick pick)
 {
 	static const uint8_t protocols[] = {TUPLE_TCP, TUPLE_UDP, TUPLE_SCTP};
 	struct service_frontend frontends[3];
@@ -29,10 +29,11 @@ static inline enum service_error small_table_load(struct engine *engine)
 		{.address = {{10, 1, 0, 1}}, .port = htons(8080), .family = TUPLE_IPV4, .local = 1, .member = 1},
 		{.address = {{10, 1, 0, 2}}, .port = htons(80), .family = TUPLE_IPV4, .tally = 1, .member = 2},
 	};
-	const struct service_pool pool = {.count = 2, .affinity = 1, .seconds = 1};
+	const struct service_pool pool = {.count = 2, .affinity = 1, .seconds = 1, .pick = pick};
 	const struct service_address address = {{{10, 0, 0, 1}}, TUPLE_IPV4, SERVICE_CLUSTER_IP, 0};
 	struct service_image image = {
-		.counts = {.frontends = 3, .pools = 1, .backends = 2, .addresses = 1, .tallies = 2, .members = 3},
+		.counts = {.frontends = 3, .pools = 1, .backends = 2, .addresses = 1, .tallies = 2, .members = 3,
+			   .maglevs = pick == SERVICE_MAGLEV},
 		.frontends = frontends,
 		.pools = &pool,
 		.backends = backends,

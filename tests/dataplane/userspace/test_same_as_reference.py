@@ -35,6 +35,7 @@ from dataplane.userspace.batch import Link
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.image import Host
 from dataplane.userspace.limits import Limits, Timeouts
+from dataplane.userspace.pick import Pick
 from dataplane.userspace.result import Result
 from dataplane.userspace.telling import packet_of, steps
 from wire import with_right_checksums, written
@@ -126,7 +127,6 @@ def some(chance: random.Random, values: tuple[str, ...]) -> tuple[str, ...]:
 class SameAsReference(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.engine = Engine(HOST, limits=SMALL, timeouts=FOR_EVER, seed=7)
         self.state = State(HOST.addresses, HOST.egress)
         self.forwarded: list[tuple[Packet, Decision]] = []
         self.ports = iter(range(40000, 65536))
@@ -134,8 +134,9 @@ class SameAsReference(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.engine.close()
 
-    @initialize(seed=seeds)
-    def begin(self, seed: int) -> None:
+    @initialize(seed=seeds, pick=st.sampled_from(Pick))
+    def begin(self, seed: int, pick: Pick) -> None:
+        self.engine = Engine(HOST, limits=SMALL, timeouts=FOR_EVER, pick=pick, seed=7)
         self.engine.apply(some_table(seed))
 
     @rule(seed=seeds)

@@ -1,0 +1,106 @@
+"""The ways to pick a backend."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataplane.interface import DataplaneError
+from dataplane.table import Backend, Forward, ForwardingTable, Frontend, FrontendKey, Pool, Protocol
+from dataplane.userspace.engine import Engine
+from dataplane.userspace.pick import Pick, maglev_report, maglev_table
+from small_node import HOST, LIMITS, Node
+
+VIP = "10.96.0.10"
+
+
+def web(count: int) -> ForwardingTable:
+    """One Service with so many backends."""
+    pool = Pool(tuple(Backend(f"10.244.2.{number}", 8080, False) for number in range(count)))
+    key = FrontendKey(VIP, Protocol.TCP, 80)
+    forward = Forward(pool, False)
+    return ForwardingTable({key: Frontend(key, "default/web:http", forward, forward, forward)})
+
+
+@contextmanager
+def picking(pick: Pick, count: int, seed: int = 1) -> Iterator[Node]:
+    with Engine(HOST, limits=replace(LIMITS, maglevs=1), pick=pick, seed=seed) as engine:
+        engine.apply(web(count))
+        yield Node(engine)
+
+
+def connect(node: Node, port: int) -> str:
+    """The address of the backend."""
+    backend = node.send("10.244.1.10", port, VIP, 80).backend
+    assert backend is not None
+    return backend.address
+
+
+def test_by_chance_every_backend_gets_its_share() -> None:
+    with picking(Pick.RANDOM, 4) as node:
+        shares = Counter(connect(node, port) for port in range(1000, 1400))
+    # Chi-square with three degrees of freedom: one in a million is above 30.66. The seed makes it the same each time.
+    assert sum((share - 100) ** 2 / 100 for share in shares.values()) < 30.66
+
+
+def test_round_robin_gives_everyone_a_turn() -> None:
+    with picking(Pick.ROUND_ROBIN, 3) as node:
+        picked = [connect(node, port) for port in range(1000, 1009)]
+    assert set(Counter(picked).values()) == {3}
+    assert picked[:3] == picked[3:6] == picked[6:]
+
+
+def test_least_connections_evens_out_what_ended() -> None:
+    with picking(Pick.LEAST_CONNECTIONS, 3) as node:
+        before = Counter(connect(node, port) for port in range(1000, 1009))
+        assert set(before.values()) == {3}
+        extended = web(4)
+        node.engine.apply(extended)
+        assert [connect(node, port) for port in range(2000, 2003)] == ["10.244.2.3"] * 3
+
+
+def test_two_engines_with_one_seed_agree_by_maglev_whatever_they_have_seen() -> None:
+    with picking(Pick.MAGLEV, 5) as one, picking(Pick.MAGLEV, 5) as other:
+        connect(one, 999)
+        ports = range(1000, 1100)
+        assert [connect(one, port) for port in ports] == [connect(other, port) for port in reversed(ports)][::-1]
+
+
+def test_maglev_keeps_most_connections_where_they_are_when_one_backend_leaves() -> None:
+    with picking(Pick.MAGLEV, 10) as ten, picking(Pick.MAGLEV, 9) as nine:
+        pairs = [(connect(ten, port), connect(nine, port)) for port in range(1000, 1400)]
+    stayed = [before == after for before, after in pairs if before != "10.244.2.9"]
+    assert sum(stayed) / len(stayed) > 0.9
+
+
+def test_more_pools_for_maglev_than_the_limit_are_refused() -> None:
+    with Engine(HOST, limits=replace(LIMITS, maglevs=0), pick=Pick.MAGLEV, seed=1) as engine:
+        with pytest.raises(DataplaneError, match="more than the limits allow"):
+            engine.apply(web(2))
+        engine.apply(web(1))  # where there is no choice, no table is needed
+
+
+@given(st.sets(st.text(max_size=5), min_size=1, max_size=60))
+def test_the_shares_of_maglev_differ_by_one_slot_at_the_most(names: set[str]) -> None:
+    shares = Counter(maglev_table(sorted(names)))
+    assert len(shares) == len(names)
+    assert max(shares.values()) - min(shares.values()) <= 1
+
+
+def test_of_four_hundred_backends_one_leaves_and_few_slots_of_the_others_move() -> None:
+    report = maglev_report(400)
+    assert report.imbalance < 0.01
+    assert report.moved < 0.02
+    assert str(report).startswith("400 backends on 65537 slots")
+
+
+@pytest.mark.parametrize("names", [[], ["same", "same"], [str(number) for number in range(6554)]])
+def test_maglev_needs_names_that_differ_and_not_too_many(names: list[str]) -> None:
+    with pytest.raises(ValueError, match="expected 1 to 6553 different names"):
+        maglev_table(names)
