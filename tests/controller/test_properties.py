@@ -207,6 +207,18 @@ def test_any_sequence_of_updates_leads_to_the_table_compiled_anew(
     assert compiler.update(cluster.take_changes()) == compiled_anew(cluster, view)
 
 
+@given(histories(), views)
+def test_what_is_told_beside_the_table_is_as_compiled_anew(history: list[Event], view: NodeView) -> None:
+    """Health checks of load balancers, and service ports without endpoints here."""
+    cluster, compiler, anew = quiet_cluster(), Compiler(view), Compiler(view)
+    for event in history:
+        happen(cluster, event)
+        compiler.update(cluster.take_changes())
+    anew.update(cluster.everything(), view, cluster.networks())
+    assert compiler.health_checks == anew.health_checks
+    assert compiler.shortages == anew.shortages
+
+
 @given(histories(), views, st.randoms())
 def test_the_order_of_events_does_not_matter(history: list[Event], view: NodeView, chance: Random) -> None:
     """Events of one object stay in their order; between objects they may come in any."""
