@@ -56,7 +56,7 @@ MANIFESTS.append(
 NUMBERS = [0, -1, 65536, 2**70, 1.5, float("nan")]
 TEXTS = ["", "x", "a.b", "80", "None", "\0", "x" * 300, "IPv6", "UDP", "ExternalName", "ClientIP"]
 ADDRESSES = ["10.96.0.10", "fd00::1", "::/0", "10.0.0.0/8"]
-OTHERS = [None, True, [], {}, [None], [[]], [{}], ["x"], {"a": 1}, {"": None}, {1: 2}]
+OTHERS: list[Any] = [None, True, [], {}, [None], [[]], [{}], ["x"], {"a": 1}, {"": None}, {1: 2}]
 odd: st.SearchStrategy[Any] = st.sampled_from([*NUMBERS, *TEXTS, *ADDRESSES, *OTHERS])
 
 
