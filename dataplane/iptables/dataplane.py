@@ -63,12 +63,15 @@ class IptablesDataplane:
         started = time.monotonic()
         full = any(side.ruleset is None for side in self._sides)
         changes = Changes.between(self._table, table)
+        self.tampered()  # what others did until now shows for the last time
         try:
             operations = sum(self._bring(side, table, changes) for side in self._sides)
         except DataplaneError:
             # One family may have been written already: next time both are, from what is really there.
             self._forget()
             raise
+        finally:
+            self._have_seen()
         self._table, self._applied = table, True
         self._flows.note(changes)
         # Rules are in force whether or not old flows can be forgotten now.
@@ -101,11 +104,7 @@ class IptablesDataplane:
         return self._write(side, Restore(chains, gone, visits))
 
     def _write(self, side: _Side, restore: Restore) -> int:
-        text = restore.text()
-        if text:
-            self._notice(side)
-            side.iptables.restore(text)
-            side.seen = self._look(side)
+        side.iptables.restore(restore.text())
         return restore.operations
 
     def _forget(self) -> None:
@@ -116,9 +115,9 @@ class IptablesDataplane:
 
     def audit(self) -> Drift:
         """Compare the tables with the last one applied. After drift, the next apply writes everything."""
+        self._have_seen()
         drifts = []
         for side in self._sides:
-            side.seen = self._look(side)
             wanted = side.ruleset
             if self._applied and wanted is None:
                 wanted = Ruleset.of(self._table, side.iptables.family, self._options)
@@ -131,13 +130,13 @@ class IptablesDataplane:
 
     def tampered(self) -> bool:
         """Whether somebody else may have written rules since the last audit, or apply. Lists nothing."""
-        for side in self._sides:
-            self._notice(side)
+        self._tampered |= any(side.seen and self._look(side) != side.seen for side in self._sides)
         return self._tampered
 
-    def _notice(self, side: _Side) -> None:
-        if side.seen and self._look(side) != side.seen:
-            self._tampered = True
+    def _have_seen(self) -> None:
+        """What is there now is known, or our own. For both families at once: nf_tables counts the changes of both."""
+        for side in self._sides:
+            side.seen = self._look(side)
 
     def _look(self, side: _Side) -> Fingerprint:
         try:

@@ -20,13 +20,13 @@ ENDPOINT = "KUBE-SEP-"  #: one endpoint
 
 PREFIXES = (CLUSTER, LOCAL, EXTERNAL, FIREWALL, ENDPOINT)
 
-_LENGTH = 16
+_BYTES = 10  # in base32 they are 16 characters
 
 
 def chain_hash(service: str, protocol: Protocol, rest: str = "") -> str:
     """The end of a chain's name. `service` is the display name, `rest` an endpoint's ``address:port``."""
     digest = hashlib.sha256(f"{service}{protocol.lower()}{rest}".encode()).digest()
-    return base64.b32encode(digest).decode()[:_LENGTH]
+    return base64.b32encode(digest[:_BYTES]).decode()
 
 
 class ChainNames:

@@ -7,7 +7,7 @@ KUBE-SEP-...  one endpoint: a client that is the endpoint itself is masqueraded,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 
 from dataplane.iptables import rules
 from dataplane.iptables.chain import Rules
@@ -22,19 +22,19 @@ def endpoint_name(names: ChainNames, backend: Backend, affinity: Affinity | None
     return names.name(ENDPOINT, affinity is not None, str(backend))
 
 
-def pool_rules(pool: Pool, service: str, name_of: Callable[[Backend], str], *, comments: bool) -> Iterator[str]:
-    """The rules of a pool's chain. `name_of` gives the endpoints' chains."""
+def pool_rules(pool: Pool, service: str, chains: Sequence[str], *, comments: bool) -> Iterator[str]:
+    """The rules of a pool's chain. `chains` are those of its backends, in their order."""
 
-    def to(backend: Backend, match: str) -> str:
+    def to(backend: Backend, match: str, chain: str) -> str:
         remark = comment(f"{service} -> {backend}") if comments else ""
-        return rule(remark, match, jump(name_of(backend)))
+        return rule(remark, match, jump(chain))
 
     if pool.affinity is not None:
-        for backend in pool.backends:
+        for backend, chain in zip(pool.backends, chains, strict=True):
             family = Family.of(backend.address)
-            yield to(backend, rules.seen_within(name_of(backend), pool.affinity.seconds, family))
-    for left, backend in zip(range(len(pool.backends), 0, -1), pool.backends, strict=True):
-        yield to(backend, rules.one_in(left) if left > 1 else "")
+            yield to(backend, rules.seen_within(chain, pool.affinity.seconds, family), chain)
+    for left, backend, chain in zip(range(len(chains), 0, -1), pool.backends, chains, strict=True):
+        yield to(backend, rules.one_in(left) if left > 1 else "", chain)
 
 
 def endpoint_rules(

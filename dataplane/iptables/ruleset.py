@@ -91,8 +91,10 @@ class Ruleset:
     def _remake(self, gone: frozenset[Chain] = frozenset()) -> Difference:
         """Everything anew, because all chains may read differently now. `gone` are chains that went already."""
         old = self.chains.keys() | gone
-        self._make()
         # Whether there are comments depends on how many endpoints there are, and those are counted on the way.
+        if len(self._frontends) > MOST_ENDPOINTS_WITH_COMMENTS:
+            self._comments = False  # so many service ports will hardly have fewer; if they do, it is found out
+        self._make()
         if self._comments != self._with_comments():
             self._comments = self._with_comments()
             self._make()

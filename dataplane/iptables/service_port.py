@@ -100,10 +100,12 @@ class _Writer:
     def rules(self) -> ServicePortRules:
         chains = dict(self._chains)
         for name, pool in self._pools.items():
-            chains[name] = [*chains.get(name, ()), *self._picking(pool)]
-            for backend in pool.backends:
-                endpoint = endpoint_name(self._names, backend, pool.affinity)
-                chains[endpoint] = list(self._endpoint(endpoint, backend, remembers=pool.affinity is not None))
+            endpoints = [endpoint_name(self._names, backend, pool.affinity) for backend in pool.backends]
+            picking = pool_rules(pool, self._service, endpoints, comments=self._comments)
+            chains[name] = [*chains.get(name, ()), *picking]
+            for endpoint, backend in zip(endpoints, pool.backends, strict=True):
+                if endpoint not in chains:
+                    chains[endpoint] = list(self._endpoint(endpoint, backend, remembers=pool.affinity is not None))
         shared: dict[Chain, list[str]] = {}
         for chain, line in self._shared:
             shared.setdefault(chain, []).append(line)
@@ -112,12 +114,6 @@ class _Writer:
             {chain: tuple(lines) for chain, lines in shared.items()},
             len({b.endpoint for pool in self._pools.values() for b in pool.backends}),
         )
-
-    def _picking(self, pool: Pool) -> Iterator[str]:
-        def name_of(backend: Backend) -> str:
-            return endpoint_name(self._names, backend, pool.affinity)
-
-        return pool_rules(pool, self._service, name_of, comments=self._comments)
 
     def _endpoint(self, name: str, backend: Backend, *, remembers: bool) -> Rules:
         return endpoint_rules(

@@ -49,6 +49,7 @@ def test_what_was_written_is_what_is_there(variant: str, in_new_namespace: Names
         dataplane = IptablesDataplane(variant)
         for table in (TABLE, FEWER, TABLE, ForwardingTable()):
             dataplane.apply(table)
+            assert not dataplane.tampered()
             assert dataplane.audit() == Drift()
             assert not dataplane.tampered()
 
