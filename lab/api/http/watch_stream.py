@@ -49,11 +49,14 @@ class WatchStream:
                 if self._streams_list:
                     self._streams_list = False
                     yield self._view.bookmark(self._resource, self._store.version, _INITIAL_EVENTS_END)
+                    continue  # while the client read this, more may have happened that no bookmark may cover yet
                 if self._bookmarks and now >= next_bookmark:
                     next_bookmark = now + self._bookmarks
                     yield self._view.bookmark(self._resource, self._store.version)
                 await self._watch.wait(max(min(end, next_bookmark) - now, 0.001))
             if self._bookmarks:
+                while found := self._watch.ready():
+                    yield b"".join([self._line(event.type, event.stored) for event in found])
                 yield self._view.bookmark(self._resource, self._store.version)
         except ApiError as why:
             yield msgspec.json.encode({"type": "ERROR", "object": why.status}) + b"\n"
