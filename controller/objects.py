@@ -1,8 +1,8 @@
 """The Kubernetes objects that a node's dataplane depends on, with only the fields that are read.
 
 Decoded straight from JSON bytes by msgspec; what is not named here is skipped without being kept. Everything is
-immutable and comparable. ``null`` and a missing field mean the same, as the API says. Numbers have the ranges that
-the API server holds them to, so that what gets past here fits into a packet.
+immutable and comparable. Where the API server may write ``null`` (lists, times, optional values) that means the same
+as a missing field. Numbers have the ranges that it holds them to, so that what gets past here fits into a packet.
 """
 
 from __future__ import annotations
