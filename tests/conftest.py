@@ -23,7 +23,7 @@ def _kernel_missing() -> str | None:
     """Why tests of the real kernel cannot run here, in words; None if they can."""
     if os.geteuid() != 0:
         return "needs root"
-    for program in ("ip", "nft"):
+    for program in ("ip", "nft", "iptables-nft", "iptables-legacy"):
         if shutil.which(program) is None:
             return f"needs the program {program}"
     if subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True).returncode != 0:
