@@ -30,6 +30,7 @@ UNITS = (
     "fragment",
     "decision",
     "engine",
+    "restore",
 )
 
 # What Python may call and read, unit by unit: NAME.cdef, after those that it needs.
@@ -46,6 +47,7 @@ DECLARED = (
     "affinity",
     "decision",
     "engine",
+    "restore",
 )
 
 # Compiler warnings are errors in `make lint`, not here: a compiler that is newer than this file, and warns of

@@ -1,8 +1,15 @@
 """The userspace dataplane: the C engine in `native/`, given tables and packets from Python.
 
-slots    numbers that stay with what they were given to
-image    a ForwardingTable as the flat arrays that the engine loads
-result   what became of a packet, in the words of dataplane.reference
-batch    many packets in one buffer, without copying
-engine   the engine itself
+    engine      the engine: tables in by `apply`, packets in by `run` or `send`
+    batch       many packets in one buffer, without copying
+    result      what became of a packet, in the words of dataplane.reference
+    telling     why, in the same words
+    flows       the flows that are known, and what was counted
+    saved       the same as JSON, to survive a restart
+    limits      how much of everything, and how long
+    pick        the ways to pick a backend
+    pcap        captured packets in files
+
+and inside: `image` (a ForwardingTable as flat arrays), `slots` (numbers that stay with what they were given to),
+`structures` (the C structures, made and read).
 """

@@ -7,49 +7,38 @@ with Engine(host=Host(addresses, egress), seed=7) as engine:
 
 from __future__ import annotations
 
-import hashlib
-import os
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import astuple, dataclass
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
 from dataplane.changes import Changes
 from dataplane.fake import describe
 from dataplane.interface import Applied, DataplaneError, Drift
-from dataplane.reference import Outcome
-from dataplane.table import Endpoint, Family, ForwardingTable, FrontendKey, Protocol
+from dataplane.table import Endpoint, Family, ForwardingTable, FrontendKey
 from dataplane.userspace.batch import Batch, Link
-from dataplane.userspace.flows import PHASES, Flow, Tally
-from dataplane.userspace.image import Encoder, FamilyImage, Host, Image, unpacked
+from dataplane.userspace.flows import Counters, Flow, Tally
+from dataplane.userspace.image import Encoder, Host, Image, unpacked
 from dataplane.userspace.limits import RFC_TIMEOUTS, Limits, Timeouts
 from dataplane.userspace.pick import Pick
-from dataplane.userspace.result import CLIENTS, OUTCOMES, REASONS, RULES, Reason, Result
+from dataplane.userspace.result import CLIENTS, OUTCOMES, REASONS, RULES, Result
+from dataplane.userspace.saved import Saved, SavedClient, SavedFlow
+from dataplane.userspace.structures import (
+    clear_tally,
+    errors,
+    fields,
+    flow_of,
+    native_client,
+    native_config,
+    native_flow,
+    native_image,
+    saved_flow,
+    tally_of,
+)
 from native.library import ffi, lib
 
 ROOM_FOR_ANSWER = 48
 """Bytes by which the answer to a rejected packet can be longer: an IPv6 header and one of ICMP."""
-
-_PROTOCOLS = {protocol.number: protocol for protocol in Protocol}
-
-
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """What went in, and what became of it: `packets` is the sum of `outcomes`, the drops that of `reasons`.
-
-    `answers` counts the rejected packets whose sender was told.
-    The others count flows and clients with affinity, by what became of them (native/flow.h, native/affinity.h).
-    """
-
-    packets: int
-    bytes: int
-    answers: int
-    outcomes: Mapping[Outcome, int]
-    reasons: Mapping[Reason, int]
-    flows: Mapping[str, int]
-    clients: Mapping[str, int]
 
 
 class Engine:
@@ -70,7 +59,7 @@ class Engine:
     ) -> None:
         """DataplaneError if there is not enough memory for the limits."""
         self._limits = limits or Limits()
-        self._native: Any = lib.engine_create(_config(self._limits, timeouts, seed))
+        self._native: Any = lib.engine_create(native_config(self._limits, timeouts, seed))
         if not self._native:
             raise DataplaneError(f"cannot make an engine with {self._limits}: a limit of 0, or not enough memory")
         self._host = host or Host()
@@ -218,8 +207,8 @@ class Engine:
             answers=counted.answers,
             outcomes=dict(zip(OUTCOMES, counted.outcomes, strict=True)),
             reasons={reason: n for reason, n in zip(REASONS, counted.reasons, strict=True) if reason is not None},
-            flows={"used": flows.used, **_fields(flows.counters)},
-            clients={"used": self._engine.affinities.used, **_fields(self._engine.affinities.counters)},
+            flows={"used": flows.used, **fields(flows.counters)},
+            clients={"used": self._engine.affinities.used, **fields(self._engine.affinities.counters)},
         )
 
     def tallies(self) -> dict[tuple[str, Endpoint], Tally]:
@@ -229,19 +218,72 @@ class Engine:
         """
         counted = self._engine.flows.tallies
         return {
-            (service, Endpoint(address, port)): _tally(counted[slot])
+            (service, Endpoint(address, port)): tally_of(counted[slot])
             for (service, address, port), slot in self._encoder.tallies.items()
         }
 
     def flows(self) -> Iterator[Flow]:
         """The flows that are known, in no particular order."""
+        return map(flow_of, self._live_flows())
+
+    # Restarts
+
+    def save(self) -> Saved:
+        """What it knows, for `restore` of another engine."""
+        names = {slot: service for (service, _, _), slot in self._encoder.tallies.items()}
+        now = self._engine.now
+        return Saved(
+            tuple(saved_flow(flow, names[flow.tally], now) for flow in self._live_flows()),
+            tuple(self._saved_clients()),
+        )
+
+    def restore(self, saved: Saved, now: float) -> int:
+        """Know all that again, as far as the table in force allows. Returns how many flows and clients came back.
+
+        `now` is the time, on the clock of the packets to come.
+        Left out are: UDP flows whose backend serves no more, clients whose backend is gone, what is known here
+        already, and what there is no room for.
+        """
+        self.run(Batch(bytearray(1), 1), now)  # no packets: only the time
+        restored = sum(map(self._restore_flow, saved.flows))
+        restored += sum(map(self._restore_client, saved.clients))
+        before = self.counters.flows["settled"]
+        lib.engine_settle(self._engine)
+        return restored - (self.counters.flows["settled"] - before)
+
+    # Inside
+
+    def _restore_flow(self, saved: SavedFlow) -> bool:
+        key = [(saved.name, saved.backend.address, saved.backend.port)]
+        try:
+            (tally,) = self._encoder.tallies.take(key)
+        except DataplaneError:
+            return False
+        done = lib.restore_flow(self._engine, native_flow(saved, tally), saved.milliseconds)
+        self._encoder.tallies.give_back(key)
+        return bool(done == lib.RESTORE_DONE)
+
+    def _restore_client(self, saved: SavedClient) -> bool:
+        numbers = self._encoder.numbers_of(saved.name, Family.of(saved.client), saved.backend)
+        if numbers is None:
+            return False
+        entry = native_client(saved, *numbers)
+        return bool(lib.restore_client(self._engine, entry, saved.milliseconds) == lib.RESTORE_DONE)
+
+    def _live_flows(self) -> Iterator[Any]:
         table, now = self._engine.flows, self._engine.now
         for number in range(1, table.fresh):
             flow = table.flows[number]
             if flow.tuples[0].family and flow.deadline > now:
-                yield _flow(flow)
+                yield flow
 
-    # Inside
+    def _saved_clients(self) -> Iterator[SavedClient]:
+        table, now = self._engine.affinities, self._engine.now
+        for number in range(1, table.fresh):
+            entry = table.entries[number]
+            if entry.affinity and entry.expires > now:
+                name, family, endpoint = self._encoder.meaning_of(entry.affinity, entry.member)
+                yield SavedClient(name, unpacked(bytes(entry.client.bytes), family), endpoint, entry.expires - now)
 
     @property
     def _engine(self) -> Any:
@@ -252,12 +294,12 @@ class Engine:
     def _load(self) -> None:
         """Load the present table, host and interfaces, and put them in force. DataplaneError: nothing has changed."""
         image = self._encoder.encode(self._table, self._host, tuple(self._interfaces))
-        native, keep_alive = _native_image(image, self._encoder)
+        native, keep_alive = native_image(image, self._encoder)
         error = lib.engine_load(self._engine, native)
         del keep_alive
         if error != lib.SERVICE_OK:
             self._encoder.discard(image)
-            raise DataplaneError(f"the engine refused the table: {_errors()[error]} ({self._limits})")
+            raise DataplaneError(f"the engine refused the table: {errors()[error]} ({self._limits})")
         lib.engine_swap(self._engine)
         self._encoder.keep(image)
         self._image = image
@@ -266,101 +308,4 @@ class Engine:
         return bool(self._engine.flows.tallies[tally].active)
 
     def _recycle(self, tally: int) -> None:
-        ffi.memmove(ffi.addressof(self._engine.flows.tallies[tally]), ffi.new("struct flow_tally *"), _TALLY_SIZE)
-
-
-_TALLY_SIZE = ffi.sizeof("struct flow_tally")
-
-
-def _errors() -> dict[int, str]:
-    return {
-        lib.SERVICE_TOO_MANY: "it holds more than the limits allow",
-        lib.SERVICE_BAD_FRONTEND: "a frontend refers to something that is not there",
-        lib.SERVICE_BAD_POOL: "a pool is empty, refers to backends that are not there, or has too many for Maglev",
-        lib.SERVICE_BAD_BACKEND: "a backend refers to something that is not there",
-        lib.SERVICE_BAD_ADDRESS: "an address is of no family",
-        lib.SERVICE_BAD_FAMILY: "a range of addresses is not there",
-        lib.SERVICE_DOUBLE: "two entries have the same key",
-    }
-
-
-def _config(limits: Limits, timeouts: Timeouts, seed: int | None) -> Any:
-    secret = os.urandom(32) if seed is None else hashlib.sha256(str(seed).encode()).digest()
-    words = [int.from_bytes(secret[at : at + 8], "big") for at in range(0, 32, 8)]
-    config = ffi.new("struct engine_config *")
-    config.flows, config.affinities = limits.flows, limits.clients
-    config.limits.frontends, config.limits.pools = limits.frontends, limits.pools
-    config.limits.backends, config.limits.endpoints = limits.backends, limits.serving
-    config.limits.ranges, config.limits.addresses = limits.ranges, limits.addresses
-    config.limits.tallies, config.limits.members = limits.tallies, limits.members
-    config.limits.maglevs = limits.maglevs
-    config.key.first, config.key.second, config.seed.first, config.seed.second = words
-    config.timeouts.milliseconds = [int(seconds * 1000) for seconds in astuple(timeouts)]
-    return config
-
-
-def _native_image(image: Image, encoder: Encoder) -> tuple[Any, list[Any]]:
-    """The structure of native/service.h, and what must stay alive as long as it is used."""
-    native = ffi.new("struct service_image *")
-    keep_alive = []
-    for name, kind in _ARRAYS:
-        view = ffi.from_buffer(f"struct service_{kind}[]", getattr(image, name))
-        keep_alive.append(view)
-        setattr(native, name, view)
-        setattr(native.counts, name, len(view))
-    native.counts.tallies, native.counts.members = encoder.tallies.end, encoder.member_end
-    native.counts.maglevs = image.maglevs
-    native.pod_interfaces = interfaces = ffi.from_buffer("uint8_t[]", image.pod_interfaces)
-    keep_alive.append(interfaces)
-    for position, family in enumerate(image.families):
-        _fill_family(native.families[position], family)
-    return native, keep_alive
-
-
-_ARRAYS = (
-    ("frontends", "frontend"),
-    ("pools", "pool"),
-    ("backends", "backend"),
-    ("endpoints", "endpoint"),
-    ("ranges", "range"),
-    ("addresses", "address"),
-)
-
-
-def _fill_family(native: Any, family: FamilyImage) -> None:
-    native.cidrs_first, native.cidrs_count = family.service_cidrs
-    native.pods_first, native.pods_count = family.pods
-    if family.egress is not None:
-        native.egress.bytes = family.egress
-        native.can_masquerade = 1
-
-
-def _flow(flow: Any) -> Flow:
-    original, reply = flow.tuples
-    return Flow(
-        protocol=_PROTOCOLS[original.protocol],
-        client=_endpoint(original.source, original.source_port, original.family),
-        service=_endpoint(original.destination, original.destination_port, original.family),
-        backend=_endpoint(reply.source, reply.source_port, original.family),
-        seen_as=_endpoint(reply.destination, reply.destination_port, original.family),
-        phase=PHASES[lib.tracking_phase(flow.events, original.protocol)],
-        expires=flow.deadline / 1000,
-        packets=tuple(flow.packets),
-        masquerade=bool(flow.flags & lib.FLOW_MASQUERADE),
-        hairpin=bool(flow.flags & lib.FLOW_HAIRPIN),
-    )
-
-
-def _endpoint(address: Any, port: int, family: int) -> Endpoint:
-    return Endpoint(
-        unpacked(bytes(address.bytes), Family(family)), int.from_bytes(port.to_bytes(2, sys.byteorder), "big")
-    )
-
-
-def _tally(tally: Any) -> Tally:
-    return Tally(tally.connections, tally.active, *tally.packets, *tally.bytes)
-
-
-def _fields(structure: Any) -> dict[str, int]:
-    """A structure of numbers as a dictionary."""
-    return {name: getattr(structure, name) for name, _ in ffi.typeof(structure).fields}
+        clear_tally(self._engine.flows.tallies[tally])

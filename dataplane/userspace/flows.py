@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dataplane.reference import Outcome
 from dataplane.table import Endpoint, Protocol
+from dataplane.userspace.result import Reason
 
 
 class Phase(enum.Enum):
@@ -54,3 +57,20 @@ class Tally:
     packets_from: int
     bytes_to: int
     bytes_from: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What went in, and what became of it: `packets` is the sum of `outcomes`, the drops that of `reasons`.
+
+    `answers` counts the rejected packets whose sender was told. `flows` and `clients` count flows, and clients with
+    affinity, by what became of them (native/flow.h, native/affinity.h).
+    """
+
+    packets: int
+    bytes: int
+    answers: int
+    outcomes: Mapping[Outcome, int]
+    reasons: Mapping[Reason, int]
+    flows: Mapping[str, int]
+    clients: Mapping[str, int]

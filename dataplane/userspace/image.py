@@ -146,6 +146,18 @@ class Encoder:
     def member_end(self) -> int:
         return self._members.end
 
+    def numbers_of(self, name: str, family: Family, backend: Endpoint) -> tuple[int, int] | None:
+        """What the engine calls an affinity and one of its backends; None if the table in force has them not."""
+        affinity = self._affinities.number((name, family))
+        member = self._members.number((name, backend.address, backend.port))
+        return None if affinity is None or member is None else (affinity, member)
+
+    def meaning_of(self, affinity: int, member: int) -> tuple[str, Family, Endpoint]:
+        """The reverse, for numbers that the engine still uses."""
+        name, family = self._affinities.key(affinity)
+        _, address, port = self._members.key(member)
+        return name, family, Endpoint(address, port)
+
     def encode(self, table: ForwardingTable, host: Host, interfaces: Sequence[str]) -> Image:
         """The image of a table. `interfaces` are those that packets come in on, in the order of their numbers."""
         held: dict[tuple[int, str], EncodedPool] = {}

@@ -35,6 +35,7 @@ class Slots(Generic[K]):
         self._what, self._next, self._limit = what, first, limit
         self._busy, self._recycled = busy, recycled
         self._known: dict[K, list[int]] = {}  # [number, holders]
+        self._keys: dict[int, K] = {}
         self._resting: deque[K] = deque()
 
     def __len__(self) -> int:
@@ -49,6 +50,15 @@ class Slots(Generic[K]):
     def items(self) -> list[tuple[K, int]]:
         return [(key, entry[0]) for key, entry in self._known.items()]
 
+    def number(self, key: K) -> int | None:
+        """The number of a key that somebody holds."""
+        entry = self._known.get(key)
+        return entry[0] if entry is not None and entry[1] else None
+
+    def key(self, number: int) -> K:
+        """The key that has this number, held or not. KeyError if none has."""
+        return self._keys[number]
+
     def take(self, keys: Sequence[K]) -> list[int]:
         """The numbers of these keys, each held once more; or none is, if this raises."""
         known, taken = self._known, []
@@ -57,6 +67,7 @@ class Slots(Generic[K]):
                 entry = known.get(key)
                 if entry is None:
                     entry = known[key] = [self._new(), 0]
+                    self._keys[entry[0]] = key
                 entry[1] += 1
                 taken.append(entry[0])
         except DataplaneError:
