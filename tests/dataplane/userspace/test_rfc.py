@@ -7,7 +7,7 @@ masquerading alone; those on timers, ICMP, fragments and hairpins bind everythin
 from __future__ import annotations
 
 import pytest
-from scapy.layers.inet import ICMP, IP, TCP
+from scapy.layers.inet import ICMP, IP, TCP, IPerror
 from scapy.packet import Raw
 
 from dataplane.reference import Outcome
@@ -75,6 +75,14 @@ def test_rfc4787_req6_what_the_client_sends_keeps_the_flow(node: Node, names: Na
         node.send(names.pod, 40000, names.service, 53, Protocol.UDP)
         node.now += 4 * MINUTE
     assert node.engine.counters.flows["created"] == 1
+
+
+def test_rfc4787_req8_nobody_but_the_backend_reaches_a_client_by_its_flow(node: Node, names: Names) -> None:
+    sent = read(node.send(names.outside, 40000, names.service, 53, Protocol.UDP).data)
+    stranger = node.send(names.router, 8053, sent.src, sent.sport, Protocol.UDP)
+    other_port = node.send(names.dns, 8054, sent.src, sent.sport, Protocol.UDP)
+    assert (stranger.reply, other_port.reply) == (False, False)
+    assert node.send(names.dns, 8053, sent.src, sent.sport, Protocol.UDP).reply
 
 
 def test_rfc4787_req9_a_pod_reaches_itself_through_its_service(node: Node, names: Names) -> None:
@@ -167,6 +175,15 @@ def test_rfc5508_req6_an_error_does_not_keep_a_flow_alive(node: Node) -> None:
     assert node.raw(bytes(error)).outcome is Outcome.FORWARD
     node.now = 5 * MINUTE
     assert node.raw(bytes(error)).outcome is Outcome.PASS
+
+
+def test_rfc5508_req7_an_error_about_a_hairpin_connection_is_translated(node: Node) -> None:
+    results = (node.send("10.244.1.21", port, "10.96.0.10", 80) for port in range(40000, 40020))
+    to_itself = next(r for r in results if r.hairpin)
+    error = IP(src="10.244.1.21", dst="192.0.2.1") / ICMP(type=3, code=4, nexthopmtu=1400) / Raw(to_itself.data)
+    told = read(node.raw(bytes(error)).data)
+    assert (told.src, told.dst) == ("10.96.0.10", "10.244.1.21")
+    assert (told[IPerror].src, told[IPerror].dst) == ("10.244.1.21", "10.96.0.10")
 
 
 # RFC 7857: updates
