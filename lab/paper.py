@@ -33,6 +33,9 @@ from lab.recording import Recording, is_recorded, not_ready, without_owners
 _MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+#: Of one workload. Thousands of pods take minutes and explain nothing more; a node has addresses for some 250.
+_MOST_REPLICAS = 1000
+
 #: Kinds that others need, so their place in the manifests does not matter.
 _FIRST = ("Namespace", "Node", "ServiceCIDR")
 
@@ -104,6 +107,11 @@ class PaperCluster:
             # A cluster of another version may have fields that are not known here; a person's are mistakes.
             given = decoded(resource, manifest.object, unknown=[] if recorded else None)
             name, namespace = given["metadata"].get("name", ""), given["metadata"].get("namespace", "default")
+            replicas = (given.get("spec") or {}).get("replicas") or 0
+            if replicas > _MOST_REPLICAS:
+                raise InputError(
+                    f"{manifest.where}: spec.replicas is {replicas} (expected at most {_MOST_REPLICAS} here)"
+                )
             if (resource, name) in self._from_the_start:
                 # What every cluster has, and the manifest says how it is in this one. Of a namespace nothing matters.
                 if resource is NAMESPACES:

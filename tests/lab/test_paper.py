@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from dataplane.errors import InputError
 from lab.api.errors import Object
 from lab.cluster.nodes import node_object
 from lab.cluster.options import LabOptions
@@ -30,3 +33,12 @@ def test_a_pod_that_wants_linux_runs() -> None:
     (web,) = PaperCluster([pod(nodeSelector={"kubernetes.io/os": "linux"})]).pods()
     assert web["spec"]["nodeName"] == "n1"
     assert web["status"]["phase"] == "Running"
+
+
+def test_more_replicas_than_could_ever_run_are_refused_at_once() -> None:
+    labels = {"app": "web"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": "web"}]}}
+    spec = {"replicas": 65536, "selector": {"matchLabels": labels}, "template": template}
+    obj: Object = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}
+    with pytest.raises(InputError, match=r"^web.yaml: spec.replicas is 65536"):
+        PaperCluster([Manifest(obj, "web.yaml")])
