@@ -39,6 +39,7 @@ from dataplane.table import (
     DetectLocal,
     Drop,
     Endpoint,
+    Entrance,
     Family,
     Forward,
     ForwardingTable,
@@ -261,6 +262,7 @@ def frontends(draw: st.DrawFn) -> Frontend:
     if protocol is Protocol.UDP:
         also = draw(st.sets(st.sampled_from(BACKENDS[family]), max_size=2))
         serving = frozenset(b.endpoint for b in {b for pool in given for b in pool.backends} | also)
+    entrances = (Entrance.CLUSTER_IP, Entrance.EXTERNAL_IP, Entrance.LOAD_BALANCER_IP)
     return Frontend(
         key,
         f"default/{service}",
@@ -269,6 +271,8 @@ def frontends(draw: st.DrawFn) -> Frontend:
         draw(verdict),
         tuple(draw(st.lists(st.sampled_from(ranges), min_size=1, unique=True))) if limited else None,
         serving,
+        Entrance.NODE_PORT if node_port else draw(st.sampled_from(entrances)),
+        draw(st.booleans()),
     )
 
 

@@ -89,6 +89,8 @@ def _entrance(frontend: Frontend) -> Entrance:
 
 
 class _Writer:
+    """Writes frontend after frontend, and gives names to what they need on the way."""
+
     def __init__(self, port: ServicePort, setting: Setting, comments: bool) -> None:
         self._service, self._protocol = port
         self._setting, self._comments = setting, comments
