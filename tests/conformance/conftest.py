@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 
 import pytest
 
 from conformance.packet_run import network
+from lab.network.namespace import Namespace
 from lab.network.network import Network
+
+
+_LAB = "conformance-{}"  #: with the process id of the test run that it belongs to
+
+
+def _remove_leftovers() -> None:
+    """Networks of test runs that were killed."""
+    for lab in Namespace.labs():
+        run = re.fullmatch(_LAB.format(r"(\d+)"), lab)
+        if run and not os.path.exists(f"/proc/{run[1]}"):
+            for machine in Namespace.of_lab(lab):
+                machine.delete()
 
 
 @pytest.fixture(scope="session")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """The network is the same for every case, so it is made once."""
+    _remove_leftovers()
     with (
         pytest.MonkeyPatch.context() as patch,
-        network(f"conformance-{os.getpid()}", tmp_path_factory.mktemp("pods")) as made,
+        network(_LAB.format(os.getpid()), tmp_path_factory.mktemp("pods")) as made,
     ):
         # All iptables programs of a machine wait for one lock, although those in other namespaces do not matter here.
         patch.setenv("XTABLES_LOCKFILE", str(tmp_path_factory.mktemp("iptables") / "lock"))
