@@ -1,11 +1,9 @@
-"""Rules as text, and namespaces to try them in."""
+"""Rules as text, and commands to look at them."""
 
 from __future__ import annotations
 
 import subprocess
-import threading
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -14,7 +12,6 @@ from dataplane.iptables.restore import Restore
 from dataplane.iptables.ruleset import Ruleset
 from dataplane.iptables.skeleton import guests
 from dataplane.table import Family, ForwardingTable
-from lab.network.syscalls import unshare_network
 
 
 @pytest.fixture(scope="session")
@@ -26,31 +23,6 @@ def written() -> Callable[..., str]:
         return Restore(ruleset.chains, guests=guests(ruleset.setting)).text()
 
     return write
-
-
-@pytest.fixture(scope="session")
-def in_new_namespace() -> Callable[[Callable[[], Any]], Any]:
-    """Call a function in a thread with a network namespace of its own, which ends with it."""
-
-    def call(work: Callable[[], Any]) -> Any:
-        outcome: list[Any] = []
-        failure: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                unshare_network()
-                outcome.append(work())
-            except BaseException as error:
-                failure.append(error)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-        if failure:
-            raise failure[0]
-        return outcome[0]
-
-    return call
 
 
 @pytest.fixture(scope="session")
