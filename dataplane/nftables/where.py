@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from dataplane.nftables import texts
+from dataplane.nftables.objects import TABLE
 from dataplane.nftables.ruleset import Ruleset
 from dataplane.nftables.skeleton import ALLOWED_SOURCES, LIMITED
 from dataplane.table import Frontend
@@ -23,7 +24,7 @@ def where(layer_word: str, ruleset: Ruleset, frontend: Frontend) -> str:
         calls += _CALL.findall(text)
     # Sources are checked before anything else.
     for name in sorted(by_set, key=lambda n: n not in (LIMITED, ALLOWED_SOURCES)):
-        lines.append(f"{ruleset.sets[name].kind} {layer_word} svcplane {name} {{")
+        lines.append(f"{ruleset.sets[name].kind} {layer_word} {TABLE} {name} {{")
         lines += [f"\t{text}" for text in by_set[name]]
         lines.append("}")
     seen: set[str] = set()
