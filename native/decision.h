@@ -60,7 +60,8 @@ enum decision_rule {
  * @DECISION_NOT_DROPPED:	It was not
  * @DECISION_MALFORMED:		Its headers contradict its length or one another
  * @DECISION_TOO_DEEP:		It has more extension headers than are looked at
- * @DECISION_FRAGMENT:		A piece of a packet that was dropped, did not begin here, or cannot be translated in pieces
+ * @DECISION_FRAGMENT:		A piece of a packet that was dropped, did not begin here, or cannot be translated
+ *				in pieces
  * @DECISION_SOURCE_REFUSED:	The Service does not allow this source
  * @DECISION_POLICY:		There are endpoints, but none that this node may send it to
  * @DECISION_NO_SERVICE:	A cluster IP that no Service has

@@ -248,7 +248,8 @@ struct service_image {
  * @SERVICE_OK:			Nothing
  * @SERVICE_TOO_MANY:		More than the limits given when the engine was made
  * @SERVICE_BAD_FRONTEND:	A frontend refers to something that is not there, or says what does not exist
- * @SERVICE_BAD_POOL:		A pool is empty, refers to backends that are not there, or has too many for its way to pick
+ * @SERVICE_BAD_POOL:		A pool is empty, refers to backends that are not there, or has too many for its way
+ *				to pick
  * @SERVICE_BAD_BACKEND:	A backend's family, tally or member does not exist
  * @SERVICE_BAD_ADDRESS:	An address of no family
  * @SERVICE_BAD_FAMILY:		The ranges of a family are not there

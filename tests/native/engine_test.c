@@ -48,7 +48,9 @@ static void quote(uint8_t *data, uint8_t *header)
 static uint32_t make_packet(uint8_t *data)
 {
 	static const uint8_t protocols[] = {TUPLE_TCP, TUPLE_UDP, TUPLE_SCTP, TUPLE_ICMP};
-	static const uint8_t flags[] = {PACKET_SYN, PACKET_ACK, PACKET_SYN | PACKET_ACK, PACKET_FIN | PACKET_ACK, PACKET_RST};
+	static const uint8_t flags[] = {
+		PACKET_SYN, PACKET_ACK, PACKET_SYN | PACKET_ACK, PACKET_FIN | PACKET_ACK, PACKET_RST,
+	};
 	uint32_t length = 60 + next_random(LONGEST - 60);
 	uint8_t header[40] = {
 		[0] = 0x45, [3] = (uint8_t)length, [8] = 64, [9] = protocols[next_random(4)],

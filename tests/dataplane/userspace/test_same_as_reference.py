@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -240,7 +241,7 @@ def compare(data: bytes, result: Result, decision: Decision, *, known: bool) -> 
     assert result.remembered == (Rule.AFFINITY in asked and Rule.PICK not in asked)
 
 
-TestSameAsReference = SameAsReference.TestCase
+TestSameAsReference = pytest.mark.timeout(600)(SameAsReference.TestCase)
 TestSameAsReference.settings = settings(
     max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
