@@ -12,7 +12,6 @@ from conformance.packet_run import network
 from lab.network.namespace import Namespace
 from lab.network.network import Network
 
-
 _LAB = "conformance-{}"  #: with the process id of the test run that it belongs to
 
 
