@@ -30,7 +30,7 @@ def test_what_happens_while_the_client_reads_comes_before_the_bookmark() -> None
         query = {"allowWatchBookmarks": "true", "timeoutSeconds": "1", "sendInitialEvents": "true"}
         # Bookmarks are always due, so that one follows whatever comes before it at once.
         stream = WatchStream(store, Target(CONFIG_MAPS), query, View(), bookmarks=1e-9)
-        told = []
+        told: list[str] = []
         async for kind, what in lines(stream):
             if kind == "BOOKMARK" and "second" not in told and "missed" not in told:
                 store.create(CONFIG_MAPS, {"metadata": {"name": "second"}})
@@ -48,7 +48,7 @@ def test_what_happens_as_the_time_runs_out_comes_before_the_last_bookmark() -> N
         store = Store()
         store.create(CONFIG_MAPS, {"metadata": {"name": "first"}})
         query = {"allowWatchBookmarks": "true", "timeoutSeconds": "1"}
-        told = []
+        told: list[str] = []
         async for _, what in lines(WatchStream(store, Target(CONFIG_MAPS), query, View(), bookmarks=60.0)):
             if not told:
                 await asyncio.sleep(1.01)
