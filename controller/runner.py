@@ -7,6 +7,7 @@ a run to the start of the next, so a slow dataplane never runs without a pause.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class Runner:
         """Wait until the next run is due: shorter when a request comes in meanwhile."""
         await asyncio.sleep(self._pace.wait(requested=True, failures=self.failures))
         rest = self._pace.wait(requested=False, failures=self.failures) - self._pace.minimum
-        try:
-            await asyncio.wait_for(self._requested.wait(), max(rest, 0))
-        except TimeoutError:
-            return
+        # Not asyncio.wait_for: before Python 3.12 it may swallow a cancellation that comes together with a request.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(rest, 0)):
+                await self._requested.wait()

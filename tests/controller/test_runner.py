@@ -121,3 +121,26 @@ def test_a_request_during_a_retry_pause_does_not_wait_for_the_retry() -> None:
 
     _run(work, act, Pace(minimum=0, retry_first=3600, retry_most=3600, maximum=3600))
     assert outcomes == []
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_it_ends_when_it_is_cancelled_also_together_with_a_request(turns: int) -> None:
+    async def main() -> None:
+        ran = asyncio.Event()
+
+        async def work() -> None:
+            ran.set()
+
+        runner = Runner(work, Pace(minimum=0.0))
+        task = asyncio.create_task(runner.run())
+        runner.request()
+        await ran.wait()
+        await asyncio.sleep(0.01)
+        runner.request()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task}, timeout=10)
+        assert task.cancelled()
+
+    asyncio.run(main())
