@@ -67,8 +67,7 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     elif isinstance(value, list):
         inner = list(enumerate(value))
     for key, child in inner:
-        if key != "replicas":  # so many pods would only take long
-            yield (*path, key)
+        yield (*path, key)
         yield from paths(child, (*path, key))
 
 
