@@ -1,6 +1,6 @@
 """What must also work on the kernel that Debian 12 runs: one VM, and in it the tests that ask the kernel something.
 
-A VM without KVM takes minutes, so `make test` skips this and `make vm` runs it.
+Without KVM it takes four to eight minutes, so `make test` skips this and `make vm` runs it.
 """
 
 from __future__ import annotations
