@@ -163,7 +163,7 @@ class Agent:
         view = self._current_view()
         changes = self._cluster.take_changes()
         self._triggered += self._cluster.trigger_times.take()
-        first = self._view is None
+        first = self.health.updated is None
         if view != self._view:
             changes = {**changes, **self._cluster.everything()}
             self._view = view
