@@ -6,6 +6,7 @@ same as compiling everything anew: a test holds that for any order of changes.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from controller.compile import CompiledService, NodeView, Shortage, compile_serv
 from controller.health_check import HealthCheck
 from controller.objects import EndpointSlice, Service
 from dataplane.table import ForwardingTable, Frontend, FrontendKey, HealthCheckPort
+
+_log = logging.getLogger(__name__)
 
 ServiceKey: TypeAlias = tuple[str, str]  #: (namespace, name)
 
@@ -95,9 +98,9 @@ class Compiler:
             old = self._entries.pop(key, None)
             new = None
             if service is not None:
-                metadata = service.metadata
-                claim = _Claim(metadata.creation_timestamp or "", metadata.key)
-                new = self._entries[key] = _Entry(claim, compile_service(service, slices, self._view))
+                new = self._compile(service, slices) or old
+            if new is not None:
+                self._entries[key] = new
             self._remember(key, old, new)
             touched |= self._move_claims(old, new)
             addresses_moved |= _cluster_ips(old) != _cluster_ips(new)
@@ -112,6 +115,16 @@ class Compiler:
             frozenset(self._health_check_ports()),
         )
         return self._table
+
+    def _compile(self, service: Service, slices: Iterable[EndpointSlice]) -> _Entry | None:
+        """None if it cannot be compiled, which would be a mistake of ours: no reason to let the other Services down."""
+        metadata = service.metadata
+        try:
+            compiled = compile_service(service, slices, self._view)
+        except Exception:
+            _log.exception("service %s can't be compiled, and stays as it was", "/".join(metadata.key))
+            return None
+        return _Entry(_Claim(metadata.creation_timestamp or "", metadata.key), compiled)
 
     def _health_check_ports(self) -> Iterable[HealthCheckPort]:
         for (namespace, name), checks in self._health_checks.items():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import pytest
+
 from cluster import CLUSTER_IP, SERVICE_CIDRS, UDP, VIP, piece, port, service, view
-from controller.compile import NodeView
+from controller.compile import CompiledService, NodeView, compile_service
 from controller.compiler import Compiler, Conflict, ServiceKey
 from controller.objects import EndpointSlice, Service
 from dataplane.table import Family, ForwardingTable, FrontendKey, HealthCheckPort, Protocol
@@ -191,3 +193,23 @@ class TestCollisions:
 def test_keys_are_namespace_and_name() -> None:
     keys: list[ServiceKey] = [service("web").metadata.key]
     assert keys == [WEB]
+
+
+def test_a_service_that_can_not_be_compiled_stays_as_it_was_and_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def mistaken(service: Service, slices: Iterable[EndpointSlice], node: NodeView) -> CompiledService:
+        if service.metadata.name == "odd":
+            raise ZeroDivisionError
+        return compile_service(service, slices, node)
+
+    odd, other = service("odd", cluster_ip="10.96.0.1"), service("other", cluster_ip="10.96.0.2")
+    compiler = Compiler(view())
+    before = compiler.update({odd.metadata.key: (odd, ())})
+    monkeypatch.setattr("controller.compiler.compile_service", mistaken)
+    after = compiler.update({odd.metadata.key: (odd, []), other.metadata.key: (other, ())})
+    assert after.cluster_ips == {"10.96.0.1", "10.96.0.2"}
+    assert {k: f for k, f in after.frontends.items() if k.address == "10.96.0.1"} == before.frontends
+    assert "service default/odd can't be compiled" in caplog.text
+    gone = compiler.update({odd.metadata.key: (None, ())})
+    assert gone.cluster_ips == {"10.96.0.2"}
