@@ -37,7 +37,7 @@ def up(options: LabOptions, *, step: Callable[[str], None] = lambda _: None, roo
     if lock is None:
         raise InputError(f"lab {options.name!r} is up already: 'svcplane lab status' shows it, 'lab down' ends it")
     try:
-        step("cleaning up")
+        step("removing what an earlier run may have left")
         remove_leftovers(state)
         state.write(LabState(0, options))
         with _supervisor(state, lock) as (process, reports):
