@@ -108,9 +108,11 @@ class _Demo:
             pod = connection.ask()
             source, source_port = connection.source
             self._rules(machine, address)
-            _say("The map services says which chain serves the address. The chain's name says what it does: pods go to")
-            _say("pick-3 as they are; others are marked first, so that they are masqueraded when they leave. pick-3 draws")
-            _say("a number (numgen random mod 3), and the map backends says which pod stands for that number.")
+            _say("The map services says which chain serves the address, and the chain's name what it does: pods go to")
+            _say(
+                "pick-3 as they are; others are marked first, to be masqueraded when they leave. pick-3 draws a number"
+            )
+            _say("(numgen random mod 3), and the map backends says which pod stands for that number.")
             _say("")
             for entry in tracked_connections(machine, source, source_port):
                 there, back = _directions(entry)
