@@ -13,6 +13,7 @@ from pathlib import Path
 from prometheus_client import disable_created_metrics
 
 from controller.agent import Agent
+from controller.api.access import Access
 from controller.api.client import Client
 from controller.api.connect import connect
 from controller.api.errors import ApiServerError
@@ -56,9 +57,11 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, "cleanup", False):
             clean_up(configuration.mode)
             return 0
-        _set_up_host(configuration)
         if getattr(args, "init_only", False):
+            _set_up_host(configuration)
             return 0
+        _access(args, configuration)  # what is of no use is said before anything on this host changes
+        _set_up_host(configuration)
         return asyncio.run(_run(args, configuration))
     except DataplaneError as error:
         _log.error("%s", error)
@@ -124,6 +127,10 @@ def _set_up_host(configuration: KubeProxyConfiguration) -> None:
         _log.info("oomScoreAdj: can't be set to %d: %s", configuration.oom_score_adj, error.strerror)
 
 
+def _access(args: argparse.Namespace, configuration: KubeProxyConfiguration) -> Access:
+    return connect(configuration.client_connection.kubeconfig, master=getattr(args, "master", ""))
+
+
 async def _run(args: argparse.Namespace, configuration: KubeProxyConfiguration) -> int:
     """Until SIGTERM or SIGINT. What is programmed stays, so that packets flow while the next agent starts.
 
@@ -149,7 +156,7 @@ async def _run(args: argparse.Namespace, configuration: KubeProxyConfiguration) 
 
 
 async def _run_agent(args: argparse.Namespace, configuration: KubeProxyConfiguration) -> None:
-    access = connect(configuration.client_connection.kubeconfig, master=getattr(args, "master", ""))
+    access = _access(args, configuration)
     dataplane = make_dataplane(configuration, getattr(args, "iptables_variant", AUTO))
     try:
         async with Client(access) as client:
@@ -171,7 +178,7 @@ async def _next_configuration(
             new, remarks = configure(args, text)
             if new == configuration:
                 continue
-            connect(new.client_connection.kubeconfig, master=getattr(args, "master", ""))
+            _access(args, new)
             _set_up_host(new)
         except (InputError, ApiServerError) as error:
             _log.error("the changed configuration is not used: %s", error)

@@ -224,3 +224,14 @@ def test_a_line_of_json_has_what_the_call_gave() -> None:
     [line] = map(json.loads, stream.getvalue().splitlines())
     assert line.pop("ts") > 0
     assert line == {"level": "info", "logger": "controller.agent", "msg": "synced web", "operations": 7}
+
+
+def test_credentials_that_can_not_be_read_are_told_before_anything_on_the_host_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touched: list[object] = []
+    monkeypatch.setattr("svcplane.agent._may_program_the_network", lambda: True)
+    monkeypatch.setattr("svcplane.agent._set_up_host", touched.append)
+    assert main(["agent", "--kubeconfig", str(tmp_path / "none")]) == 2
+    assert "No such file" in capsys.readouterr().err
+    assert touched == []
