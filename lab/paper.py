@@ -11,6 +11,10 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
+from controller.cluster import Cluster
+from controller.objects import EndpointSlice, Service
 from dataplane.errors import InputError
 from lab.api.decoding import decoded
 from lab.api.errors import ApiError, Object
@@ -83,6 +87,15 @@ class PaperCluster:
         Runner(self._store, controllers).settle()
         self._slices = self._recording.endpoint_slices(self._store.list(ENDPOINT_SLICES)[0], refused)
         refused.check()
+
+    def known(self) -> Cluster:
+        """The Services and slices as an agent knows them."""
+        known = Cluster(lambda: None)
+        services = [msgspec.convert(o, Service) for o in self.services()]
+        slices = [msgspec.convert(o, EndpointSlice) for o in self.endpoint_slices()]
+        known.services.replace({o.metadata.key: o for o in services})
+        known.slices.replace({o.metadata.key: o for o in slices})
+        return known
 
     def services(self) -> list[Object]:
         return self._store.list(SERVICES)[0]

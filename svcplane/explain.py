@@ -12,7 +12,7 @@ import msgspec
 from controller.compiler import Compiler, ServiceKey
 from controller.explanation import choice_for
 from controller.node import node_view
-from controller.objects import LABEL_SERVICE_NAME, EndpointSlice, Node, Service
+from controller.objects import Node
 from dataplane.addresses import canonical_network
 from dataplane.errors import InputError
 from dataplane.reference import State, decide
@@ -83,18 +83,11 @@ def _tell(args: argparse.Namespace) -> Story:
     options = node_options(args, sender.node)
     view = node_view(options, msgspec.convert(node, Node), own_addresses)
 
-    services = {s.metadata.key: s for s in (msgspec.convert(o, Service) for o in cluster.services())}
-    slices: dict[ServiceKey, list[EndpointSlice]] = {key: [] for key in services}
-    for piece in (msgspec.convert(o, EndpointSlice) for o in cluster.endpoint_slices()):
-        owner = (piece.metadata.namespace, (piece.metadata.labels or {}).get(LABEL_SERVICE_NAME, ""))
-        slices.setdefault(owner, []).append(piece)
-
-    compiler = Compiler(view)
-    changes = {key: (service, tuple(slices[key])) for key, service in services.items()}
-    table = compiler.update(changes, view, cluster.service_networks())
+    known = cluster.known()
+    table = Compiler(view).update(known.everything(), view, cluster.service_networks())
     target = find_target(
         args.to,
-        list(services.values()),
+        list(known.services.objects.values()),
         own_addresses,
         family=_FAMILIES.get(args.family),
         via=args.via,
@@ -109,8 +102,9 @@ def _tell(args: argparse.Namespace) -> Story:
     if decision.frontend is not None:
         # A source that is kept out is not asked who it is; the endpoints are then told as for an outsider.
         client = decision.client or Client.OUTSIDE
-        key = _service_key(decision.frontend.service)
-        choice = choice_for(services[key], slices[key], view, decision.frontend, client)
+        service, slices = known.look_up(_service_key(decision.frontend.service))
+        if service is not None:
+            choice = choice_for(service, slices, view, decision.frontend, client)
     return Story(sender, target, sender.node, packet, decision, choice)
 
 

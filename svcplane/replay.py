@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
-from controller.compiler import Compiler, ServiceKey
+from controller.compiler import Compiler
 from controller.node import node_view
-from controller.objects import LABEL_SERVICE_NAME, EndpointSlice, Node, Service
+from controller.objects import Node
 from dataplane.errors import InputError
 from dataplane.reference import Outcome, Packet
 from dataplane.steps import Step
@@ -155,13 +155,7 @@ def _imagine(args: argparse.Namespace) -> _ImaginedNode:
     addresses = addresses_of(node)
     options = node_options(args, name)
     view = node_view(options, msgspec.convert(node, Node), addresses)
-    services = {s.metadata.key: s for s in (msgspec.convert(o, Service) for o in cluster.services())}
-    slices: dict[ServiceKey, list[EndpointSlice]] = {key: [] for key in services}
-    for piece in (msgspec.convert(o, EndpointSlice) for o in cluster.endpoint_slices()):
-        owner = (piece.metadata.namespace, (piece.metadata.labels or {}).get(LABEL_SERVICE_NAME, ""))
-        slices.setdefault(owner, []).append(piece)
-    changes = {key: (service, tuple(slices[key])) for key, service in services.items()}
-    table = Compiler(view).update(changes, view, cluster.service_networks())
+    table = Compiler(view).update(cluster.known().everything(), view, cluster.service_networks())
     egress = {Family.of(address): address for address in addresses}
     pods = frozenset(
         ip["ip"]
