@@ -74,7 +74,7 @@ static void decide_error(struct engine *engine, struct packet *packet, struct de
 		pass_unknown(decision);
 		return;
 	}
-	if (!icmp_checksum_is_right(packet)) {
+	if (!packet->is_unfinished && !icmp_checksum_is_right(packet)) {
 		drop(decision, DECISION_FLOW, DECISION_BAD_CHECKSUM);
 		return;
 	}

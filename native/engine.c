@@ -172,6 +172,7 @@ static void answer(struct engine *engine, const struct packet *packet, uint8_t *
 	if (length == 0)
 		return;
 	described->length = (uint32_t)length;
+	described->flags &= (uint16_t)~ENGINE_UNFINISHED;
 	described->decision.marks |= DECISION_ANSWERED;
 	engine->counters.answers++;
 }
@@ -185,6 +186,7 @@ static void run_batch(struct engine *engine, uint8_t *memory, size_t size, struc
 
 		engine->counters.bytes += packets[i].length;
 		packet_parse(packet, data, packets[i].length, link);
+		packet->is_unfinished = packets[i].flags & ENGINE_UNFINISHED;
 		if (packet->kind != PACKET_TRANSPORT)
 			continue;
 		engine->hints[i].hash = tuple_hash(&engine->key, &packet->tuple);
@@ -202,6 +204,8 @@ static void run_batch(struct engine *engine, uint8_t *memory, size_t size, struc
 		engine->counters.reasons[decision->reason]++;
 		if (decision->outcome == DECISION_REJECT)
 			answer(engine, &engine->packets[i], memory + packets[i].offset, &packets[i]);
+		if (!engine->packets[i].is_unfinished)
+			packets[i].flags &= (uint16_t)~ENGINE_UNFINISHED;
 	}
 	engine->counters.packets += count;
 }

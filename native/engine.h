@@ -38,13 +38,16 @@ struct engine_config {
 	struct tracking_timeouts timeouts;
 };
 
+/* The checksum of the transport is left to a network card (offload.h); taken away if it no longer is. */
+#define ENGINE_UNFINISHED 0x1
+
 /**
  * struct engine_packet - One packet of a batch
  * @offset:	Where it begins in the memory of the batch
  * @length:	Bytes; changes if an answer is written in the packet's place
  * @room:	Bytes that may be written from @offset on; @length if it is less
  * @interface:	Where it came in: below SERVICE_INTERFACES; 0 if this host itself sends it
- * @zero:	Always 0
+ * @flags:	Bits ENGINE_...
  * @decision:	Is filled in
  */
 struct engine_packet {
@@ -52,7 +55,7 @@ struct engine_packet {
 	uint32_t length;
 	uint32_t room;
 	uint16_t interface;
-	uint16_t zero;
+	uint16_t flags;
 	struct decision decision;
 };
 

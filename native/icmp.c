@@ -135,6 +135,7 @@ void icmp_translate(struct packet *packet, struct packet *quoted, const struct f
 		source = &after.source;
 	nat_rewrite_addresses(packet, source, &after.destination);
 	write_checksum(packet->tuple.family, packet->network, packet->transport, packet->transport_length);
+	packet->is_unfinished = false;
 }
 
 static void write_ipv4(uint8_t *header, const struct packet *packet, size_t total, const struct address *source)

@@ -18,7 +18,6 @@
 /* In TCP, UDP and SCTP the ports come first: source, then destination. */
 #define TCP_CHECKSUM  16
 #define UDP_CHECKSUM  6
-#define SCTP_CHECKSUM 8
 
 /**
  * nat_choose_port() - Make the tuple of answers one that no other flow has
@@ -110,17 +109,18 @@ static void write_addresses(const struct packet *packet, const struct address *s
 	}
 }
 
-static uint32_t sctp_checksum(const struct packet *packet)
+/* What is there is the sum over the pseudo-header: the addresses are in it, the ports are not (offload.c). */
+static void update_unfinished(const struct packet *packet, uint16_t delta)
 {
-	static const uint8_t zero[sizeof(uint32_t)] = {0};
-	const uint8_t *rest = packet->transport + SCTP_CHECKSUM + sizeof(zero);
-	uint32_t crc = CRC32C_BEGIN;
+	uint16_t sum;
 
-	/* The checksum's own place counts as zero (RFC 9260, 6.8). */
-	crc = crc32c_add(crc, packet->transport, SCTP_CHECKSUM);
-	crc = crc32c_add(crc, zero, sizeof(zero));
-	crc = crc32c_add(crc, rest, packet->transport_length - SCTP_CHECKSUM - sizeof(zero));
-	return crc32c_finish(crc);
+	if (packet->tuple.protocol == TUPLE_SCTP)
+		return;
+	uint8_t *at = packet->transport + (packet->tuple.protocol == TUPLE_TCP ? TCP_CHECKSUM : UDP_CHECKSUM);
+
+	memcpy(&sum, at, sizeof(sum));
+	sum = checksum_delta_join(sum, delta);
+	memcpy(at, &sum, sizeof(sum));
 }
 
 /* SCTP covers no addresses; its ports it covers by a CRC, which has to be made anew over everything. */
@@ -131,13 +131,16 @@ static bool rewrite_sctp(const struct packet *packet, const struct tuple *after)
 	if (after->source_port == packet->tuple.source_port &&
 	    after->destination_port == packet->tuple.destination_port)
 		return true;
-	memcpy(&crc, packet->transport + SCTP_CHECKSUM, sizeof(crc));
+	memcpy(&crc, packet->transport + CRC32C_SCTP, sizeof(crc));
 	/* Made anew it would be right, whatever happened to the packet on its way here. */
-	if (packet->is_piece || crc != sctp_checksum(packet))
+	if (packet->is_piece ||
+	    (!packet->is_unfinished && crc != crc32c_sctp(packet->transport, packet->transport_length)))
 		return false;
 	write_ports(packet->transport, after->source_port, after->destination_port);
-	crc = sctp_checksum(packet);
-	memcpy(packet->transport + SCTP_CHECKSUM, &crc, sizeof(crc));
+	if (packet->is_unfinished)
+		return true;
+	crc = crc32c_sctp(packet->transport, packet->transport_length);
+	memcpy(packet->transport + CRC32C_SCTP, &crc, sizeof(crc));
 	return true;
 }
 
@@ -162,7 +165,9 @@ bool nat_rewrite(struct packet *packet, const struct flow *flow, unsigned int di
 	} else {
 		write_ports(packet->transport, after.source_port, after.destination_port);
 	}
-	if (after.protocol == TUPLE_TCP)
+	if (packet->is_unfinished)
+		update_unfinished(packet, delta_for(flow->address_delta, direction));
+	else if (after.protocol == TUPLE_TCP)
 		update_checksum(packet->transport + TCP_CHECKSUM, transport_delta);
 	else if (after.protocol == TUPLE_UDP)
 		update_checksum_udp(packet->transport + UDP_CHECKSUM, transport_delta);

@@ -61,6 +61,8 @@ enum packet_kind {
  * @signals:		Bits PACKET_FIN and so on, for TCP and SCTP; 0 for UDP
  * @opens:		May begin a flow: TCP SYN, SCTP INIT, any UDP
  * @is_piece:		It is a fragment, the first or another
+ * @is_unfinished:	The checksum of its transport is left to a network card (offload.h). Not read from the packet,
+ *			which does not say: false until the caller sets it
  * @identification:	What all fragments of a packet have in common, as it is on the wire
  */
 struct packet {
@@ -73,6 +75,7 @@ struct packet {
 	uint8_t signals;
 	bool opens;
 	bool is_piece;
+	bool is_unfinished;
 	uint32_t identification;
 };
 

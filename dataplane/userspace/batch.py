@@ -38,10 +38,12 @@ class Batch:
         self.count = 0
         self.link = link
 
-    def add(self, offset: int, length: int, interface: int = 0, room: int = 0) -> None:
+    def add(self, offset: int, length: int, interface: int = 0, room: int = 0, *, is_unfinished: bool = False) -> None:
         """One more packet. IndexError if the batch is full, ValueError if it is not in the buffer.
 
         `room` bytes from the offset on may be written: the answer to a rejected packet can be longer than it is.
+        `is_unfinished` says that its sender left the checksum to a network card (native/offload.c), as Linux does for
+        packets between pods and for segments of up to 65,535 bytes.
         """
         if self.count == self.capacity:
             raise IndexError(f"the batch holds {self.capacity} packets already")
@@ -50,11 +52,29 @@ class Batch:
         packet = self.packets[self.count]
         packet.offset, packet.length, packet.interface = offset, length, interface
         packet.room = room
+        packet.flags = lib.ENGINE_UNFINISHED if is_unfinished else 0
         self.count += 1
 
     def clear(self) -> None:
         """No packets; the buffer stays."""
         self.count = 0
+
+    def is_unfinished(self, position: int) -> bool:
+        """Whether the checksum of one packet is still to be made, by a network card or by `finish`."""
+        return bool(self.packets[position].flags & lib.ENGINE_UNFINISHED)
+
+    def finish(self, position: int) -> bool:
+        """Make the checksum of one packet if it is unfinished, and tell if so.
+
+        For packets that go where no card will do it. A segment that still is to be cut is left as it is.
+        """
+        packet = self.packets[position]
+        if not self.is_unfinished(position):
+            return False
+        if not lib.offload_finish(self.memory + packet.offset, packet.length, self.link):
+            return False
+        packet.flags &= ~lib.ENGINE_UNFINISHED
+        return True
 
     def data(self, position: int) -> bytes:
         """The bytes of one packet as they are now."""

@@ -90,6 +90,7 @@ static void run(struct engine *engine, uint64_t now)
 		packets[i].length = lengths[i];
 		packets[i].interface = (uint16_t)next_random(UINT16_MAX + 1);
 		packets[i].room = next_random(2) ? ROOM : lengths[i];
+		packets[i].flags = next_random(4) ? 0 : ENGINE_UNFINISHED;
 		size += packets[i].room;
 	}
 	/* Memory that ends where the last packet may end: the sanitizer sees one byte more. */

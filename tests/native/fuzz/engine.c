@@ -5,7 +5,7 @@
 
 #define MOST_PACKETS 64
 
-/* Each packet is preceded by its length and by the time that has passed. */
+/* Each packet is preceded by its length and by the time that has passed; after an odd time its checksum is unfinished. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct engine *engine = small_engine(8);
@@ -20,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		packets[count].offset = (uint32_t)at + 2;
 		packets[count].length = data[at];
 		packets[count].room = data[at];
+		packets[count].flags = data[at + 1] % 2 ? ENGINE_UNFINISHED : 0;
 		now += data[at + 1];
 		at += 2 + (size_t)data[at];
 	}
