@@ -155,9 +155,10 @@ class Agent:
     def _current_view(self) -> NodeView:
         return node_view(self._options.node, self._node, self._addresses or ())
 
-    async def _synchronise(self) -> None:
+    async def _synchronise(self) -> str:
+        """What had to be left for later, in words: the rules are in force then."""
         if not self._ready():
-            return
+            return ""
         began = time.perf_counter()
         self.health.requested()
         view = self._current_view()
@@ -202,9 +203,7 @@ class Agent:
                     "program_seconds": round(applied.seconds, 6),
                 },
             )
-        if applied.unfinished:
-            # The rules are in force. Raising makes the runner come back soon, and less and less often.
-            raise DataplaneError(applied.unfinished)
+        return applied.unfinished
 
     def _tell_conflicts(self) -> None:
         conflicts = self._compiler.conflicts

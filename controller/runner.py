@@ -42,13 +42,16 @@ class Pace:
 
 
 class Runner:
-    """Runs `work` at the given pace. A run that raises DataplaneError has failed, and is repeated."""
+    """Runs `work` at the given pace. A run that raises DataplaneError has failed, and is repeated.
 
-    def __init__(self, work: Callable[[], Awaitable[None]], pace: Pace) -> None:
+    So is one that returns what it had to leave for later, in words; None and "" mean that nothing is left.
+    """
+
+    def __init__(self, work: Callable[[], Awaitable[str | None]], pace: Pace) -> None:
         self._work = work
         self._pace = pace
         self._requested = asyncio.Event()
-        self.failures = 0  #: runs that failed since the last one that worked
+        self.failures = 0  #: runs that failed, or left something to do, since the last one that did not
 
     def request(self) -> None:
         """Something changed: run as soon as the pace allows."""
@@ -60,13 +63,20 @@ class Runner:
         while True:
             self._requested.clear()
             try:
-                await self._work()
-                self.failures = 0
+                left = await self._work()
+                self.failures = self.failures + 1 if left else 0
+                if left:
+                    _log.warning("synced, but not all is done, again in %g s at the latest: %s", self._again, left)
             except DataplaneError as error:
                 self.failures += 1
-                again = self._pace.wait(requested=False, failures=self.failures)
-                _log.error("sync failed (%d in a row), again in %g s at the latest: %s", self.failures, again, error)
+                _log.error(
+                    "sync failed (%d in a row), again in %g s at the latest: %s", self.failures, self._again, error
+                )
             await self._pause()
+
+    @property
+    def _again(self) -> float:
+        return self._pace.wait(requested=False, failures=self.failures)
 
     async def _pause(self) -> None:
         """Wait until the next run is due: shorter when a request comes in meanwhile."""

@@ -39,7 +39,9 @@ class Dataplane(Protocol):
     def apply(self, table: ForwardingTable) -> Applied:
         """Make packets go where the table says: all or nothing, and only what changed since the last time.
 
-        Raises DataplaneError, and then the old state is whole and the next call writes everything.
+        Raises DataplaneError, and then the old state is whole and the next call writes everything. What is no part of
+        the rules (old flows, remembered clients, what is empty and could be deleted) raises nothing: see
+        `Applied.unfinished`.
         """
 
     def audit(self) -> Drift:

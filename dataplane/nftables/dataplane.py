@@ -30,11 +30,23 @@ _LAYERS = (IPV4, IPV6)
 
 @dataclass(slots=True)
 class _Family:
-    """One family's table: what it holds, and what is empty in it and waits to be deleted."""
+    """One family's table: what it holds, and what is left to do in it once its rules are in force.
+
+    That is to move remembered clients to the maps where they belong, and to delete what is empty. Either may have to
+    wait, and is tried again by each apply.
+    """
 
     ruleset: Ruleset
+    relocations: dict[str, Relocation] = field(default_factory=dict)
     unused_chains: set[str] = field(default_factory=set)
     unused_sets: set[str] = field(default_factory=set)
+
+    def relocate(self, plan: Plan) -> None:
+        """Note what the plan asks for. Clients that wait since an earlier plan go where they belong after this one."""
+        if self.relocations:
+            known = self.ruleset.relocations()
+            self.relocations = {name: known.get(name, old) for name, old in self.relocations.items()}
+        self.relocations |= plan.relocations
 
 
 class NftablesDataplane:
@@ -79,10 +91,9 @@ class NftablesDataplane:
                 operations = self._write_changes(table, changes)
             except OutgrownError:
                 full, operations = True, self._write_everything(table)
-        self._delete_unused()
-        # Rules are in force whether or not old flows can be forgotten now.
-        unfinished = self._flows.try_to_clean(table)
-        return Applied(full, operations, time.monotonic() - started, unfinished)
+        # The rules are in force, whether or not all the rest can be done now.
+        unfinished = (self._try_to_relocate(), self._try_to_delete_unused(), self._flows.try_to_clean(table))
+        return Applied(full, operations, time.monotonic() - started, "; ".join(filter(None, unfinished)))
 
     def _write_everything(self, table: ForwardingTable) -> int:
         """Replace whatever is in the tables by this, in one transaction. Clients that are remembered stay so."""
@@ -90,7 +101,6 @@ class NftablesDataplane:
         changes = Changes.between(ForwardingTable(), table)
         families = {layer: _Family(Ruleset(layer, table.detect_local, self._mark)) for layer in _LAYERS}
         transaction = Transaction()
-        relocations: dict[Layer3, dict[str, Relocation]] = {}
         with _reading():
             self._watch.reset()  # whatever was done to the tables, this repairs it
             for layer, family in families.items():
@@ -98,10 +108,9 @@ class NftablesDataplane:
                 kept = self._clear(transaction, layer, family, plan)
                 transaction.carry_out(layer, plan, kept)
                 known = family.ruleset.relocations()
-                relocations[layer] = {n: r for n, r in known.items() if n not in plan.new_sets or n in kept}
+                family.relocations = {n: r for n, r in known.items() if n not in plan.new_sets or n in kept}
         self._commit(transaction)
         self._families, self._table, self._applied = families, table, True
-        self._relocate(relocations)
         return transaction.operations
 
     def _clear(self, transaction: Transaction, layer: Layer3, family: _Family, plan: Plan) -> dict[str, list[Element]]:
@@ -157,8 +166,8 @@ class NftablesDataplane:
         for layer, family in families.items():
             family.unused_chains |= plans[layer].gone_chains.keys()
             family.unused_sets |= plans[layer].gone_sets.keys()
+            family.relocate(plans[layer])
         self._families, self._table = families, table
-        self._relocate({layer: plan.relocations for layer, plan in plans.items()})
         return transaction.operations
 
     def _entries_of_changed(self, layer: Layer3, plan: Plan) -> dict[str, list[Element]]:
@@ -180,33 +189,43 @@ class NftablesDataplane:
                 transaction.commit(self._channel)
                 self._watch.committed()
 
-    def _relocate(self, relocations: dict[Layer3, dict[str, Relocation]]) -> None:
-        """Put remembered clients where they belong now. If that fails, the next apply writes all and tries again."""
-        if any(relocations.values()):
-            families, self._families = self._families, None
-            with _reading(), self._watch.writing():
-                for layer, of_layer in relocations.items():
-                    self._watch.committed(remembering.relocate(self._channel, layer, of_layer))
-            self._families = families
+    def _try_to_relocate(self) -> str:
+        """Put remembered clients where they belong now. What has to wait, in one line; "" if nothing does."""
+        for layer, family in self._known_families().items():
+            if not family.relocations:
+                continue
+            try:
+                with _reading(), self._watch.writing():
+                    self._watch.committed(remembering.relocate(self._channel, layer, family.relocations))
+            except DataplaneError as error:
+                return f"nftables: remembered clients of {len(family.relocations)} maps cannot be moved yet: {error}"
+            family.relocations.clear()
+        return ""
 
-    def _delete_unused(self) -> None:
-        """Chains and sets that the last transaction emptied. Some kernels need time; then it is tried again later."""
-        assert self._families is not None
+    def _try_to_delete_unused(self) -> str:
+        """Chains and sets that a transaction has emptied. What has to wait, in one line; "" if nothing does."""
         transaction = Transaction()
-        for layer, family in self._families.items():
+        families = self._known_families()
+        for layer, family in families.items():
             for name in family.unused_chains:
                 transaction.delete_chain(layer, name)
-            for name in family.unused_sets:
+            for name in family.unused_sets - family.relocations.keys():
                 transaction.delete_set(layer, name)
         try:
             self._commit(transaction)
-        except RefusedError as error:
-            if error.code != errno.EBUSY:
+        except DataplaneError as error:
+            if not isinstance(error, RefusedError) or error.code != errno.EBUSY:
                 self._families = None  # somebody else was here: look at everything next time
-            return
-        for family in self._families.values():
+            # Busy: some kernels need a moment until they know that nothing refers to it any more.
+            return f"what is not used any more cannot be removed yet: {error}"
+        for family in families.values():
             family.unused_chains.clear()
-            family.unused_sets.clear()
+            family.unused_sets &= family.relocations.keys()
+        return ""
+
+    def _known_families(self) -> dict[Layer3, _Family]:
+        assert self._families is not None
+        return self._families
 
     # --- looking ------------------------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ def test_a_retry_is_never_sooner_than_the_minimum() -> None:
     assert Pace(minimum=5, retry_first=1).wait(requested=False, failures=1) == 5
 
 
-def _run(work: Callable[[], Awaitable[None]], act: Callable[[Runner], Awaitable[None]], pace: Pace) -> Runner:
+def _run(work: Callable[[], Awaitable[str | None]], act: Callable[[Runner], Awaitable[None]], pace: Pace) -> Runner:
     async def main() -> Runner:
         runner = Runner(work, pace)
         task = asyncio.create_task(runner.run())
@@ -101,6 +101,25 @@ def test_a_failed_run_is_repeated_without_being_asked_and_a_success_ends_that() 
 
     _run(work, act, Pace(minimum=0, retry_first=0.001, maximum=3600))
     assert outcomes == []
+
+
+def test_a_run_that_leaves_something_to_do_is_repeated_until_nothing_is_left() -> None:
+    left = ["old flows", "old flows", ""]
+    done = asyncio.Event()
+
+    async def work() -> str:
+        if len(left) == 1:
+            done.set()
+        return left.pop(0)
+
+    async def act(runner: Runner) -> None:
+        runner.request()
+        await done.wait()
+        await asyncio.sleep(0.01)
+        assert runner.failures == 0
+
+    _run(work, act, Pace(minimum=0, retry_first=0.001, maximum=3600))
+    assert left == []
 
 
 def test_a_request_during_a_retry_pause_does_not_wait_for_the_retry() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +12,10 @@ from typing import Any
 import pytest
 
 from dataplane.netlink.channel import Channel
-from dataplane.nftables import NftablesDataplane, dump, elements, fields, texts
+from dataplane.nftables import NftablesDataplane, dump, elements, fields, remembering, texts
 from dataplane.nftables.affinity import known_clients, memory
 from dataplane.nftables.layer3 import LAYERS
-from dataplane.nftables.transaction import Transaction
+from dataplane.nftables.transaction import RefusedError, Transaction
 from dataplane.table import Affinity, Forward, Pool, Protocol
 from lab.network.syscalls import enter_network
 
@@ -190,6 +191,50 @@ def test_entries_move_with_a_backend_that_only_some_pools_hold_now_and_back(
         assert remembered.known(f"{MAP}.only-1") == {tables.pod(11): tables.pod(2)}
         assert 38 < remembered.left(f"{MAP}.only-1")[tables.pod(11)] <= 40
         dataplane.apply(table(1, 2, 3))
+        assert remembered.known() == {tables.pod(10): tables.pod(1), tables.pod(11): tables.pod(2)}
+        assert not dataplane.audit()
+
+    in_new_namespace(work)
+
+
+@pytest.mark.kernel
+def test_clients_that_cannot_be_moved_at_once_are_moved_later_to_where_they_belong_then(
+    tables: Any, in_new_namespace: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def table(*local: int) -> Any:
+        everybody = tables.pool(1, 2, 3, affinity=WEB)
+        some = tables.pool(*local, affinity=WEB)
+        return tables.table(
+            tables.frontend(tables.vip(1), 80, Forward(everybody, False)),
+            tables.frontend(tables.any, 30080, Forward(some, False)),
+        )
+
+    relocate, refusals = remembering.relocate, []
+
+    def refuse_at_first(*arguments: Any) -> int:
+        if refusals:
+            raise refusals.pop()
+        return relocate(*arguments)
+
+    monkeypatch.setattr(remembering, "relocate", refuse_at_first)
+
+    def work() -> None:
+        dataplane, remembered = NftablesDataplane(), Memory(tables)
+        dataplane.apply(table(1, 2, 3))
+        remembered.write(tables.pod(10), tables.pod(1), 50)
+        remembered.write(tables.pod(11), tables.pod(2), 40)
+        refusals.extend([RefusedError("no memory", errno.ENOMEM)] * 2)
+        for now in (table(1), table(1, 2)):
+            applied = dataplane.apply(now)
+            assert "cannot be moved yet: no memory" in applied.unfinished
+            assert not dataplane.audit()  # the rules are in force
+        applied = dataplane.apply(table(1))
+        assert (applied.full, applied.unfinished) == (False, "")
+        assert remembered.known() == {tables.pod(10): tables.pod(1)}
+        assert remembered.known(f"{MAP}.only-1") == {tables.pod(11): tables.pod(2)}
+        refusals.append(RefusedError("no memory", errno.ENOMEM))
+        dataplane.apply(table(1, 2, 3))
+        assert dataplane.apply(table(1, 2, 3)).unfinished == ""
         assert remembered.known() == {tables.pod(10): tables.pod(1), tables.pod(11): tables.pod(2)}
         assert not dataplane.audit()
 

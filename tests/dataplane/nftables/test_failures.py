@@ -103,6 +103,26 @@ def test_what_an_older_version_left_in_the_table_is_replaced(
     in_new_namespace(work)
 
 
+def test_a_chain_that_cannot_be_deleted_yet_is_said_and_tried_again_alone(
+    ipv4: Any, in_new_namespace: Callable[..., Any], nft: Callable[..., str]
+) -> None:
+    three = ipv4.table(ipv4.frontend(ipv4.vip(1), 80, Forward(ipv4.pool(1, 2, 3), False)))
+    two = ipv4.table(ipv4.frontend(ipv4.vip(1), 80, Forward(ipv4.pool(1, 2), False)))
+
+    def work() -> None:
+        dataplane = NftablesDataplane()
+        dataplane.apply(three)
+        nft("-f", "-", script="table ip svcplane { chain stranger { jump pick-3; }; }")
+        applied = dataplane.apply(two)
+        assert "cannot delete chain ip svcplane pick-3: Device or resource busy" in applied.unfinished
+        nft("delete", "chain", "ip", "svcplane", "stranger")
+        applied = dataplane.apply(two)
+        assert (applied.full, applied.operations, applied.unfinished) == (False, 0, "")
+        assert not dataplane.audit()
+
+    in_new_namespace(work)
+
+
 def test_a_map_that_is_outgrown_is_made_larger(tables: Any, programmed: Callable[..., Any]) -> None:
     def many(count: int) -> Any:
         pool = tables.pool(1, 2, 3, 4)
