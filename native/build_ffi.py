@@ -32,6 +32,8 @@ UNITS = (
     "decision",
     "engine",
     "restore",
+    "worker",
+    "descriptor",
 )
 
 # What Python may call and read, unit by unit: NAME.cdef, after those that it needs.
@@ -50,6 +52,9 @@ DECLARED = (
     "decision",
     "engine",
     "restore",
+    "port",
+    "worker",
+    "descriptor",
 )
 
 # Compiler warnings are errors in `make lint`, not here: a compiler that is newer than this file, and warns of
@@ -69,6 +74,7 @@ def make_builder() -> FFI:
         depends=[f"{FOLDER.name}/{header.name}" for header in sorted(FOLDER.glob("*.h"))],
         include_dirs=[FOLDER.name],
         extra_compile_args=list(COMPILER_FLAGS),
+        extra_link_args=["-pthread"],
     )
     return builder
 
