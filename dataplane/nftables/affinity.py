@@ -37,11 +37,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dataplane.nftables import fields, names, statements
-from dataplane.nftables.kernel import SetFlag
-from dataplane.nftables.layer3 import Layer3
-from dataplane.nftables.objects import Chain, Holds, Set
-from dataplane.nftables.statements import Rule, goto, jump, rule
+from dataplane.nft import fields, names, statements
+from dataplane.nft.kernel import SetFlag
+from dataplane.nft.layer3 import Layer3
+from dataplane.nft.objects import Chain, Holds, Set
+from dataplane.nft.statements import Rule, goto, jump, rule
 from dataplane.table import Endpoint, Pool, Protocol
 
 

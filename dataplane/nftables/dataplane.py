@@ -13,15 +13,16 @@ from dataplane.conntrack import FlowCleaner
 from dataplane.errors import InputError
 from dataplane.interface import Applied, DataplaneError, Drift
 from dataplane.netlink.channel import Channel
-from dataplane.nftables import dump, remembering
-from dataplane.nftables.audit import audit, signature
-from dataplane.nftables.elements import Element
-from dataplane.nftables.kernel import TABLE_DORMANT
-from dataplane.nftables.layer3 import IPV4, IPV6, LAYERS, Layer3
-from dataplane.nftables.plan import Plan, Relocation
+from dataplane.nft import dump
+from dataplane.nft.audit import audit, signature
+from dataplane.nft.elements import Element
+from dataplane.nft.kernel import TABLE_DORMANT
+from dataplane.nft.layer3 import IPV4, IPV6, LAYERS, Layer3
+from dataplane.nft.plan import Plan, Relocation
+from dataplane.nft.transaction import RefusedError, Transaction
+from dataplane.nft.watch import Watch
+from dataplane.nftables import remembering
 from dataplane.nftables.ruleset import OutgrownError, Ruleset
-from dataplane.nftables.transaction import RefusedError, Transaction
-from dataplane.nftables.watch import Watch
 from dataplane.nftables.where import where
 from dataplane.table import ForwardingTable, FrontendKey
 
@@ -63,7 +64,7 @@ class NftablesDataplane:
         self._mark = 1 << mark_bit
         try:
             self._channel = Channel()
-            self._watch = Watch()
+            self._watch = Watch(*_LAYERS)
         except OSError as error:
             raise DataplaneError(f"nftables: not to be used here: {error}") from error
         self._flows = FlowCleaner()
@@ -252,7 +253,7 @@ class NftablesDataplane:
         frontend = self._table.frontends[key]
         layer = LAYERS[key.family]
         ruleset = self._families[layer].ruleset if self._families else self._cold(layer)[0]
-        return where(layer.word, ruleset, frontend)
+        return where(layer, ruleset, frontend)
 
     def _cold(self, layer: Layer3) -> tuple[Ruleset, Plan]:
         """What the present table is, and needs, when it is written anew."""

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
 from dataplane.interface import DataplaneError
-from dataplane.nftables import elements, fields, shapes, skeleton
-from dataplane.nftables.layer3 import Layer3
-from dataplane.nftables.objects import Chain
+from dataplane.nft import elements, fields
+from dataplane.nft.layer3 import Layer3
+from dataplane.nft.objects import Chain
+from dataplane.nftables import shapes, skeleton
 from dataplane.nftables.shapes import Way
 from dataplane.table import DetectLocal, Drop, Forward, Frontend, Pool, Protocol, Reject, Verdict
 

@@ -10,13 +10,13 @@ import errno
 from collections.abc import Mapping
 
 from dataplane.netlink.channel import Channel
-from dataplane.nftables import dump, elements, texts
+from dataplane.nft import dump, elements, texts
+from dataplane.nft.dump import FoundElement
+from dataplane.nft.elements import Element
+from dataplane.nft.layer3 import Layer3
+from dataplane.nft.plan import Relocation
+from dataplane.nft.transaction import RefusedError, Transaction
 from dataplane.nftables.affinity import known_clients
-from dataplane.nftables.dump import FoundElement
-from dataplane.nftables.elements import Element
-from dataplane.nftables.layer3 import Layer3
-from dataplane.nftables.plan import Relocation
-from dataplane.nftables.transaction import RefusedError, Transaction
 from dataplane.table import Endpoint
 
 #: Packets that met the old rules may still write an entry while the new ones come into force.

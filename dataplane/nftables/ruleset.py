@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 from dataplane.changes import Changes
-from dataplane.nftables import elements, fields, skeleton
+from dataplane.nft import elements, fields
+from dataplane.nft.layer3 import Layer3
+from dataplane.nft.objects import Chain, Set
+from dataplane.nft.plan import Plan, Relocation
+from dataplane.nftables import skeleton
 from dataplane.nftables.affinity import NO_MEMORY, Memory, memory
 from dataplane.nftables.counting import Counted
 from dataplane.nftables.frontends import Parts, Translator, verdicts
-from dataplane.nftables.layer3 import Layer3
-from dataplane.nftables.objects import Chain, Set
-from dataplane.nftables.plan import Plan, Relocation
 from dataplane.table import (
     DetectLocal,
     Family,

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dataplane.nftables import fields, names, skeleton, statements
-from dataplane.nftables.layer3 import Layer3
-from dataplane.nftables.objects import Chain, Holds, Set
-from dataplane.nftables.statements import Rule, Statement, goto, rule
+from dataplane.nft import fields, names, statements
+from dataplane.nft.layer3 import Layer3
+from dataplane.nft.objects import Chain, Holds, Set
+from dataplane.nft.statements import Rule, Statement, goto, rule
+from dataplane.nftables import skeleton
 from dataplane.table import DetectLocal
 
 #: A frontend's verdicts can forward to three different pools; each has its own map of backends.

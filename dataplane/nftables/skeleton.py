@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dataplane.nftables import fields, statements
-from dataplane.nftables.fields import PORT, PROTOCOL, Field
-from dataplane.nftables.kernel import Hook, SetFlag
-from dataplane.nftables.layer3 import Layer3
-from dataplane.nftables.objects import BaseHook, Chain, Holds, Set
-from dataplane.nftables.statements import Rule, Statement, jump, rule
+from dataplane.nft import fields, statements
+from dataplane.nft.fields import PORT, PROTOCOL, Field
+from dataplane.nft.kernel import Hook, SetFlag
+from dataplane.nft.layer3 import Layer3
+from dataplane.nft.objects import BaseHook, Chain, Holds, Set
+from dataplane.nft.statements import Rule, Statement, jump, rule
 from dataplane.table import Family, ForwardingTable
 
 SERVICES, NODE_PORTS = "services", "node-ports"

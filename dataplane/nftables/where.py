@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from dataplane.nftables import texts
-from dataplane.nftables.objects import TABLE
+from dataplane.nft import texts
+from dataplane.nft.layer3 import Layer3
 from dataplane.nftables.ruleset import Ruleset
 from dataplane.nftables.skeleton import ALLOWED_SOURCES, LIMITED
 from dataplane.table import Frontend
@@ -13,7 +13,7 @@ from dataplane.table import Frontend
 _CALL = re.compile(r"\b(?:goto|jump) (\S+)")
 
 
-def where(layer_word: str, ruleset: Ruleset, frontend: Frontend) -> str:
+def where(layer: Layer3, ruleset: Ruleset, frontend: Frontend) -> str:
     """Everything that belongs to this frontend, in the order in which a packet meets it."""
     lines: list[str] = []
     calls: list[str] = []
@@ -24,7 +24,7 @@ def where(layer_word: str, ruleset: Ruleset, frontend: Frontend) -> str:
         calls += _CALL.findall(text)
     # Sources are checked before anything else.
     for name in sorted(by_set, key=lambda n: n not in (LIMITED, ALLOWED_SOURCES)):
-        lines.append(f"{ruleset.sets[name].kind} {layer_word} {TABLE} {name} {{")
+        lines.append(f"{ruleset.sets[name].kind} {layer} {layer.table} {name} {{")
         lines += [f"\t{text}" for text in by_set[name]]
         lines.append("}")
     seen: set[str] = set()

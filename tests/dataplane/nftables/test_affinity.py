@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from dataplane.netlink.channel import Channel
-from dataplane.nftables import NftablesDataplane, dump, elements, fields, remembering, texts
+from dataplane.nft import dump, elements, fields, texts
+from dataplane.nft.layer3 import LAYERS
+from dataplane.nft.transaction import RefusedError, Transaction
+from dataplane.nftables import NftablesDataplane, remembering
 from dataplane.nftables.affinity import known_clients, memory
-from dataplane.nftables.layer3 import LAYERS
-from dataplane.nftables.transaction import RefusedError, Transaction
 from dataplane.table import Affinity, Forward, Pool, Protocol
 from lab.network.syscalls import enter_network
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from dataplane.changes import Changes
-from dataplane.nftables.layer3 import LAYERS
-from dataplane.nftables.plan import Plan
+from dataplane.nft.layer3 import LAYERS
+from dataplane.nft.plan import Plan
 from dataplane.nftables.ruleset import Ruleset
 from dataplane.table import Affinity, DetectLocal, Drop, Forward, ForwardingTable, Reject
 

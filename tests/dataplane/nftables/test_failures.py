@@ -9,11 +9,11 @@ import pytest
 
 from dataplane.interface import DataplaneError
 from dataplane.netlink.channel import Channel
+from dataplane.nft.layer3 import IPV4
+from dataplane.nft.objects import Chain
+from dataplane.nft.statements import goto, rule
+from dataplane.nft.transaction import Transaction
 from dataplane.nftables import NftablesDataplane
-from dataplane.nftables.layer3 import IPV4
-from dataplane.nftables.objects import Chain
-from dataplane.nftables.statements import goto, rule
-from dataplane.nftables.transaction import Transaction
 from dataplane.table import Forward
 
 pytestmark = pytest.mark.kernel
@@ -63,7 +63,7 @@ def test_rules_are_whole_at_every_moment_of_a_restart(
     tables: Any, word: str, in_new_namespace: Callable[..., Any], nft: Callable[..., str]
 ) -> None:
     """A second agent's first apply is one transaction: the kernel's generation moves by one."""
-    from dataplane.nftables import dump
+    from dataplane.nft import dump
 
     table = tables.everything()
 

@@ -9,9 +9,9 @@ import pytest
 
 from dataplane.changes import Changes
 from dataplane.netlink.channel import Channel
-from dataplane.nftables import dump, texts
-from dataplane.nftables.layer3 import IPV4, IPV6
-from dataplane.nftables.plan import Plan
+from dataplane.nft import dump, texts
+from dataplane.nft.layer3 import IPV4, IPV6
+from dataplane.nft.plan import Plan
 from dataplane.nftables.ruleset import Ruleset
 from dataplane.table import DetectLocal, ForwardingTable
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from dataplane.changes import Changes
 from dataplane.netlink.channel import Channel
-from dataplane.nftables import NftablesDataplane, dump
-from dataplane.nftables.layer3 import IPV4, IPV6
+from dataplane.nft import dump
+from dataplane.nft.layer3 import IPV4, IPV6
+from dataplane.nftables import NftablesDataplane
 from dataplane.nftables.ruleset import Ruleset
 from dataplane.table import ForwardingTable
 from strategies import tables as any_table

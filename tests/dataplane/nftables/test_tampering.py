@@ -10,9 +10,9 @@ import pytest
 
 from dataplane.interface import DataplaneError
 from dataplane.netlink.channel import Channel
+from dataplane.nft.transaction import Transaction
+from dataplane.nft.watch import QUIET_CALLS
 from dataplane.nftables import NftablesDataplane
-from dataplane.nftables.transaction import Transaction
-from dataplane.nftables.watch import QUIET_CALLS
 
 pytestmark = pytest.mark.kernel
 
@@ -139,7 +139,7 @@ def test_what_an_audit_could_not_look_at_is_still_to_be_looked_at(
         nft("delete", "table", "ip", "svcplane")
         assert dataplane.tampered()
         with monkeypatch.context() as broken:
-            broken.setattr("dataplane.nftables.dump.table_flags", refuse)
+            broken.setattr("dataplane.nft.dump.table_flags", refuse)
             with pytest.raises(DataplaneError):
                 dataplane.audit()
         assert dataplane.tampered()

@@ -1,8 +1,11 @@
-"""What differs between IPv4 and IPv6 in nftables: words, header offsets, numbers. Nothing else does."""
+"""What differs between IPv4 and IPv6 in nftables: words, header offsets, numbers. Nothing else does.
+
+With them goes the name of the table that is written for it: everything that makes a message needs both.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dataplane.table import Family
 
@@ -24,6 +27,11 @@ class Layer3:
     destination_field: int
     port_unreachable: int  #: ICMP code
     loopback: str
+    table: str = "svcplane"
+
+    def with_table(self, name: str) -> Layer3:
+        """The same IP version, in another table."""
+        return replace(self, table=name)
 
     def __str__(self) -> str:
         return self.word

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from dataplane.nftables.elements import Element
-from dataplane.nftables.objects import Chain, Set
+from dataplane.nft.elements import Element
+from dataplane.nft.objects import Chain, Set
 from dataplane.table import Endpoint
 
 

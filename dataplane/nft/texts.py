@@ -6,9 +6,9 @@ import socket
 import struct
 
 from dataplane.netlink import attributes
-from dataplane.nftables import kernel
-from dataplane.nftables.fields import Field
-from dataplane.nftables.objects import Set
+from dataplane.nft import kernel
+from dataplane.nft.fields import Field
+from dataplane.nft.objects import Set
 
 _PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
 

@@ -18,12 +18,10 @@ from contextlib import contextmanager
 from dataplane.netlink import attributes, messages
 from dataplane.netlink.attributes import text_of
 from dataplane.netlink.channel import Channel
-from dataplane.nftables import dump, kernel
-from dataplane.nftables.kernel import Message
-from dataplane.nftables.layer3 import IPV4, IPV6
-from dataplane.nftables.objects import TABLE
+from dataplane.nft import dump, kernel
+from dataplane.nft.kernel import Message
+from dataplane.nft.layer3 import Layer3
 
-_OURS = (IPV4.number, IPV6.number)
 _TABLE_NAME = 1  # in every nftables message about something in a table, and about the table itself
 
 #: Calls of `tampered` without anybody's transaction until we stop listening: ten minutes, if asked every second.
@@ -31,9 +29,10 @@ QUIET_CALLS = 600
 
 
 class Watch:
-    """Watches from the moment it is made. What is written inside `writing` is our own."""
+    """Watches these tables from the moment it is made. What is written inside `writing` is our own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *layers: Layer3) -> None:
+        self._tables = {(layer.number, layer.table) for layer in layers}
         self._asking = Channel()
         self._listening = Channel()  # apart: answers must not be looked for among announcements
         self._joined = False
@@ -116,12 +115,13 @@ class Watch:
     def _hear(self) -> bool:
         """Take what was announced; returns whether there was anything."""
         found, lost = self._listening.notifications()
-        self._tampered |= lost or any(_concerns_us(m) for m in found)
+        self._tampered |= lost or any(_table_of(m) in self._tables for m in found)
         return lost or bool(found)
 
 
-def _concerns_us(message: messages.Message) -> bool:
-    if message.kind == Message.NEWGEN or message.body[0] not in _OURS:
-        return False
+def _table_of(message: messages.Message) -> tuple[int, str] | None:
+    """The table that an announcement is about: protocol family and name."""
+    if message.kind == Message.NEWGEN:
+        return None
     about = attributes.parse(messages.netfilter_attributes(message.body))
-    return text_of(about.get(_TABLE_NAME, b"")) == TABLE
+    return message.body[0], text_of(about.get(_TABLE_NAME, b""))

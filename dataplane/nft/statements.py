@@ -10,9 +10,9 @@ import struct
 from typing import NamedTuple
 
 from dataplane.netlink.attributes import attribute, nested, number, signed_number, string
-from dataplane.nftables import fields, kernel
-from dataplane.nftables.fields import Field, expression
-from dataplane.nftables.layer3 import Layer3
+from dataplane.nft import fields, kernel
+from dataplane.nft.fields import Field, expression
+from dataplane.nft.layer3 import Layer3
 from dataplane.table import Endpoint, Protocol
 
 _EQUAL, _NOT_EQUAL = 0, 1

@@ -7,13 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from dataplane.netlink.attributes import attribute, long_number, nested, number, signed_number, string
 from dataplane.netlink.messages import netfilter_body
-from dataplane.nftables import fields, kernel
-from dataplane.nftables.fields import Field, user_data
-from dataplane.nftables.kernel import SetFlag
-from dataplane.nftables.layer3 import Layer3
-from dataplane.nftables.statements import Rule
-
-TABLE = "svcplane"
+from dataplane.nft import fields, kernel
+from dataplane.nft.fields import Field, user_data
+from dataplane.nft.kernel import SetFlag
+from dataplane.nft.layer3 import Layer3
+from dataplane.nft.statements import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +103,14 @@ class Chain:
 
 
 def new_table(layer: Layer3) -> bytes:
-    return netfilter_body(layer.number, string(kernel.NFTA_TABLE_NAME, TABLE))
+    return netfilter_body(layer.number, string(kernel.NFTA_TABLE_NAME, layer.table))
 
 
 delete_table = new_table
 
 
 def new_chain(layer: Layer3, chain: Chain) -> bytes:
-    parts = [string(kernel.NFTA_CHAIN_TABLE, TABLE), string(kernel.NFTA_CHAIN_NAME, chain.name)]
+    parts = [string(kernel.NFTA_CHAIN_TABLE, layer.table), string(kernel.NFTA_CHAIN_NAME, chain.name)]
     if chain.base:
         parts.append(
             nested(
@@ -126,13 +124,13 @@ def new_chain(layer: Layer3, chain: Chain) -> bytes:
 
 
 def delete_chain(layer: Layer3, name: str) -> bytes:
-    parts = string(kernel.NFTA_CHAIN_TABLE, TABLE) + string(kernel.NFTA_CHAIN_NAME, name)
+    parts = string(kernel.NFTA_CHAIN_TABLE, layer.table) + string(kernel.NFTA_CHAIN_NAME, name)
     return netfilter_body(layer.number, parts)
 
 
 def new_rule(layer: Layer3, chain: str, code: bytes) -> bytes:
     parts = (
-        string(kernel.NFTA_RULE_TABLE, TABLE)
+        string(kernel.NFTA_RULE_TABLE, layer.table)
         + string(kernel.NFTA_RULE_CHAIN, chain)
         + nested(kernel.NFTA_RULE_EXPRESSIONS, code)
     )
@@ -141,7 +139,7 @@ def new_rule(layer: Layer3, chain: str, code: bytes) -> bytes:
 
 def delete_rules(layer: Layer3, chain: str | None) -> bytes:
     """Every rule of a chain, or, without one, of the table."""
-    parts = string(kernel.NFTA_RULE_TABLE, TABLE)
+    parts = string(kernel.NFTA_RULE_TABLE, layer.table)
     if chain is not None:
         parts += string(kernel.NFTA_RULE_CHAIN, chain)
     return netfilter_body(layer.number, parts)
@@ -171,7 +169,7 @@ def new_set(layer: Layer3, spec: Set, identity: int) -> bytes:
         lengths = (nested(kernel.NFTA_LIST_ELEM, number(kernel.NFTA_SET_FIELD_LEN, item.length)) for item in spec.key)
         description += nested(kernel.NFTA_SET_DESC_CONCAT, *lengths)
     parts = [
-        string(kernel.NFTA_SET_TABLE, TABLE),
+        string(kernel.NFTA_SET_TABLE, layer.table),
         string(kernel.NFTA_SET_NAME, spec.name),
         number(kernel.NFTA_SET_FLAGS, flags),
         number(kernel.NFTA_SET_KEY_TYPE, _type_number(spec.key)),
@@ -209,5 +207,5 @@ def _set_user_data(layer: Layer3, spec: Set) -> bytes:
 
 
 def delete_set(layer: Layer3, name: str) -> bytes:
-    parts = string(kernel.NFTA_SET_TABLE, TABLE) + string(kernel.NFTA_SET_NAME, name)
+    parts = string(kernel.NFTA_SET_TABLE, layer.table) + string(kernel.NFTA_SET_NAME, name)
     return netfilter_body(layer.number, parts)

@@ -13,8 +13,8 @@ import struct
 from dataclasses import dataclass
 
 from dataplane.netlink.attributes import nested, number, string
-from dataplane.nftables import kernel
-from dataplane.nftables.layer3 import Layer3
+from dataplane.nft import kernel
+from dataplane.nft.layer3 import Layer3
 
 _PAYLOAD_NETWORK, _PAYLOAD_TRANSPORT = 1, 2
 _META_L4PROTO = 16

@@ -8,11 +8,11 @@ from dataplane.interface import Drift
 from dataplane.netlink import attributes
 from dataplane.netlink.channel import Channel
 from dataplane.netlink.messages import netfilter_attributes
-from dataplane.nftables import dump, objects, texts
-from dataplane.nftables.kernel import TABLE_DORMANT, SetFlag
-from dataplane.nftables.layer3 import Layer3
-from dataplane.nftables.objects import TABLE, Chain, Set
-from dataplane.nftables.plan import Plan
+from dataplane.nft import dump, objects, texts
+from dataplane.nft.kernel import TABLE_DORMANT, SetFlag
+from dataplane.nft.layer3 import Layer3
+from dataplane.nft.objects import Chain, Set
+from dataplane.nft.plan import Plan
 
 #: Elements named one by one for each set; of the others only the number is told.
 _NAMED = 10
@@ -25,7 +25,7 @@ def signature(layer: Layer3, spec: Set) -> dump.SetSignature:
 
 def audit(channel: Channel, layer: Layer3, cold: Plan | None) -> Drift:
     """`cold` is the plan that writes everything: what should be there. None: not even the table should be."""
-    where = f"{layer} {TABLE}"
+    where = f"{layer} {layer.table}"
     flags = dump.table_flags(channel, layer)
     if cold is None:
         return Drift(foreign=(f"table {where}",)) if flags is not None else Drift()
@@ -49,7 +49,7 @@ def audit(channel: Channel, layer: Layer3, cold: Plan | None) -> Drift:
 def _compare_chains(
     channel: Channel, layer: Layer3, wanted: dict[str, Chain], missing: list[str], foreign: list[str]
 ) -> None:
-    where = f"{layer} {TABLE}"
+    where = f"{layer} {layer.table}"
     chains, rules = dump.chains(channel, layer), dump.rules(channel, layer)
     for name, chain in wanted.items():
         if name not in chains:
@@ -88,7 +88,7 @@ def _compare_elements(
 
 
 def _elements(layer: Layer3, spec: Set, members: set[tuple[bytes, bytes]]) -> Iterator[str]:
-    where = f"{layer} {TABLE}: element in {spec.kind} {spec.name}"
+    where = f"{layer} {layer.table}: element in {spec.kind} {spec.name}"
     for key, tail in sorted(members)[:_NAMED]:
         yield f"{where}: {texts.element(spec, key, tail)}"
     if len(members) > _NAMED:

@@ -9,12 +9,12 @@ from types import MappingProxyType
 from dataplane.interface import DataplaneError
 from dataplane.netlink import messages
 from dataplane.netlink.channel import Channel, NetlinkError
-from dataplane.nftables import elements, objects
-from dataplane.nftables.elements import Element
-from dataplane.nftables.kernel import Message
-from dataplane.nftables.layer3 import Layer3
-from dataplane.nftables.objects import TABLE, Chain, Set
-from dataplane.nftables.plan import Plan
+from dataplane.nft import elements, objects
+from dataplane.nft.elements import Element
+from dataplane.nft.kernel import Message
+from dataplane.nft.layer3 import Layer3
+from dataplane.nft.objects import Chain, Set
+from dataplane.nft.plan import Plan
 
 
 class Transaction:
@@ -49,46 +49,46 @@ class Transaction:
     # --- tables -------------------------------------------------------------------------------------------------
 
     def add_table(self, layer: Layer3) -> None:
-        words = f"add table {layer} {TABLE}"
+        words = f"add table {layer} {layer.table}"
         self._add(Message.NEWTABLE, messages.CREATE, objects.new_table(layer), words, 0)
 
     def delete_table(self, layer: Layer3) -> None:
-        self._add(Message.DELTABLE, 0, objects.delete_table(layer), f"delete table {layer} {TABLE}")
+        self._add(Message.DELTABLE, 0, objects.delete_table(layer), f"delete table {layer} {layer.table}")
 
     # --- chains and rules ---------------------------------------------------------------------------------------
 
     def add_chain(self, layer: Layer3, chain: Chain) -> None:
-        words = f"add chain {layer} {TABLE} {chain.name}"
+        words = f"add chain {layer} {layer.table} {chain.name}"
         self._add(Message.NEWCHAIN, messages.CREATE, objects.new_chain(layer, chain), words)
 
     def delete_chain(self, layer: Layer3, name: str) -> None:
-        words = f"delete chain {layer} {TABLE} {name}"
+        words = f"delete chain {layer} {layer.table} {name}"
         self._add(Message.DELCHAIN, 0, objects.delete_chain(layer, name), words)
 
     def flush_chain(self, layer: Layer3, name: str) -> None:
-        words = f"flush chain {layer} {TABLE} {name}"
+        words = f"flush chain {layer} {layer.table} {name}"
         self._add(Message.DELRULE, 0, objects.delete_rules(layer, name), words)
 
     def flush_table(self, layer: Layer3) -> None:
         """Remove all rules; chains and sets stay."""
-        words = f"flush table {layer} {TABLE}"
+        words = f"flush table {layer} {layer.table}"
         self._add(Message.DELRULE, 0, objects.delete_rules(layer, None), words)
 
     def add_rules(self, layer: Layer3, chain: Chain) -> None:
         for rule in chain.rules:
-            words = f"add rule {layer} {TABLE} {chain.name} {rule.text}"
+            words = f"add rule {layer} {layer.table} {chain.name} {rule.text}"
             body = objects.new_rule(layer, chain.name, rule.code)
             self._add(Message.NEWRULE, messages.CREATE | messages.APPEND, body, words)
 
     # --- sets and elements --------------------------------------------------------------------------------------
 
     def add_set(self, layer: Layer3, spec: Set) -> None:
-        words = f"add {spec.kind} {layer} {TABLE} {spec.name}"
+        words = f"add {spec.kind} {layer} {layer.table} {spec.name}"
         self._add(Message.NEWSET, messages.CREATE, objects.new_set(layer, spec, self._next_set), words)
         self._next_set += 1
 
     def delete_set(self, layer: Layer3, name: str) -> None:
-        self._add(Message.DELSET, 0, objects.delete_set(layer, name), f"delete set {layer} {TABLE} {name}")
+        self._add(Message.DELSET, 0, objects.delete_set(layer, name), f"delete set {layer} {layer.table} {name}")
 
     def add_elements(self, layer: Layer3, set_name: str, members: list[Element]) -> None:
         self._elements(Message.NEWSETELEM, messages.CREATE, "add", layer, set_name, members)
@@ -100,7 +100,7 @@ class Transaction:
         self, kind: Message, flags: int, verb: str, layer: Layer3, set_name: str, members: list[Element]
     ) -> None:
         for count, body in elements.messages(layer, set_name, members):
-            words = f"{verb} {count} element{'s' * (count != 1)} in {layer} {TABLE} {set_name}"
+            words = f"{verb} {count} element{'s' * (count != 1)} in {layer} {layer.table} {set_name}"
             self._add(kind, flags, body, words, count)
 
     # --- plans --------------------------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ from dataplane.netlink import attributes
 from dataplane.netlink.attributes import number_of, string, text_of
 from dataplane.netlink.channel import Channel, NetlinkError
 from dataplane.netlink.messages import netfilter_attributes, netfilter_body
-from dataplane.nftables import elements, kernel
-from dataplane.nftables.kernel import Hook, Message
-from dataplane.nftables.layer3 import Layer3
-from dataplane.nftables.objects import TABLE, BaseHook
+from dataplane.nft import elements, kernel
+from dataplane.nft.kernel import Hook, Message
+from dataplane.nft.layer3 import Layer3
+from dataplane.nft.objects import BaseHook
 
 
 class SetSignature(NamedTuple):
@@ -46,7 +46,7 @@ def table_exists(channel: Channel, layer: Layer3) -> bool:
 def table_flags(channel: Channel, layer: Layer3) -> int | None:
     """Flags of our table (NFT_TABLE_F_*); None if it does not exist."""
     for found in _dump(channel, Message.GETTABLE, layer, b""):
-        if text_of(found[kernel.NFTA_TABLE_NAME]) == TABLE:
+        if text_of(found[kernel.NFTA_TABLE_NAME]) == layer.table:
             return number_of(found[kernel.NFTA_TABLE_FLAGS])
     return None
 
@@ -55,7 +55,7 @@ def chains(channel: Channel, layer: Layer3) -> dict[str, BaseHook | None]:
     """The chains by name, with where they hook in, if they are base chains."""
     found: dict[str, BaseHook | None] = {}
     for chain in _dump(channel, Message.GETCHAIN, layer, b""):
-        if text_of(chain[kernel.NFTA_CHAIN_TABLE]) != TABLE:
+        if text_of(chain[kernel.NFTA_CHAIN_TABLE]) != layer.table:
             continue  # the kernel lists the chains of all tables of the family
         base = None
         if kernel.NFTA_CHAIN_HOOK in chain:
@@ -72,7 +72,7 @@ def chains(channel: Channel, layer: Layer3) -> dict[str, BaseHook | None]:
 def sets(channel: Channel, layer: Layer3) -> dict[str, SetSignature]:
     """The named sets and maps."""
     found: dict[str, SetSignature] = {}
-    for spec in _dump(channel, Message.GETSET, layer, string(kernel.NFTA_SET_TABLE, TABLE)):
+    for spec in _dump(channel, Message.GETSET, layer, string(kernel.NFTA_SET_TABLE, layer.table)):
         flags = number_of(spec.get(kernel.NFTA_SET_FLAGS, b""))
         if not flags & kernel.SetFlag.ANONYMOUS:
             found[text_of(spec[kernel.NFTA_SET_NAME])] = signature(spec)
@@ -99,7 +99,7 @@ def signature(spec: dict[int, memoryview]) -> SetSignature:
 def rules(channel: Channel, layer: Layer3) -> dict[str, list[bytes]]:
     """Each chain's rules in order, as their expressions' attributes."""
     found: dict[str, list[bytes]] = {}
-    for rule in _dump(channel, Message.GETRULE, layer, string(kernel.NFTA_RULE_TABLE, TABLE)):
+    for rule in _dump(channel, Message.GETRULE, layer, string(kernel.NFTA_RULE_TABLE, layer.table)):
         code = bytes(rule.get(kernel.NFTA_RULE_EXPRESSIONS, b""))
         found.setdefault(text_of(rule[kernel.NFTA_RULE_CHAIN]), []).append(code)
     return found
@@ -107,7 +107,7 @@ def rules(channel: Channel, layer: Layer3) -> dict[str, list[bytes]]:
 
 def set_elements(channel: Channel, layer: Layer3, name: str) -> list[FoundElement]:
     """The elements of a set. A key that the kernel lists twice, as it may while it resizes a set, is found once."""
-    wanted = string(kernel.NFTA_SET_ELEM_LIST_TABLE, TABLE) + string(kernel.NFTA_SET_ELEM_LIST_SET, name)
+    wanted = string(kernel.NFTA_SET_ELEM_LIST_TABLE, layer.table) + string(kernel.NFTA_SET_ELEM_LIST_SET, name)
     found: dict[tuple[bytes, bytes], FoundElement] = {}
     for part in _dump(channel, Message.GETSETELEM, layer, wanted):
         for _, element in attributes.each(part.get(kernel.NFTA_SET_ELEM_LIST_ELEMENTS, b"")):

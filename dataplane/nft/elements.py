@@ -14,10 +14,9 @@ from typing import TypeAlias
 from dataplane.netlink import attributes
 from dataplane.netlink.attributes import NESTED, attribute, nested, string
 from dataplane.netlink.messages import netfilter_body
-from dataplane.nftables import fields, kernel
-from dataplane.nftables.layer3 import Layer3
-from dataplane.nftables.objects import TABLE
-from dataplane.nftables.statements import verdict
+from dataplane.nft import fields, kernel
+from dataplane.nft.layer3 import Layer3
+from dataplane.nft.statements import verdict
 
 Element: TypeAlias = tuple[bytes, bytes]
 """(key, tail)"""
@@ -99,7 +98,7 @@ def _head(key_length: int, tail_length: int) -> bytes:
 
 def messages(layer: Layer3, set_name: str, elements: Sequence[Element]) -> Iterator[tuple[int, bytes]]:
     """(How many elements, body) of the messages that add these elements to a set, or delete them from it."""
-    target = string(kernel.NFTA_SET_ELEM_LIST_TABLE, TABLE) + string(kernel.NFTA_SET_ELEM_LIST_SET, set_name)
+    target = string(kernel.NFTA_SET_ELEM_LIST_TABLE, layer.table) + string(kernel.NFTA_SET_ELEM_LIST_SET, set_name)
     chunk: list[bytes] = []
     room = _MESSAGE_ROOM
     for key, tail in elements:
