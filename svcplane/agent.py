@@ -25,11 +25,10 @@ from controller.configuration.watch import contents
 from controller.sysctls import set_conntrack
 from dataplane.errors import InputError
 from dataplane.interface import DataplaneError
-from dataplane.iptables.variant import AUTO
 from dataplane.version import VERSION
 from svcplane import agent_flags
 from svcplane.logs import set_up_logging
-from svcplane.modes import clean_up, make_dataplane, remove_predecessors
+from svcplane.modes import IptablesFlags, clean_up, make_dataplane, remove_predecessors
 from svcplane.succession import Succession
 
 _log = logging.getLogger(__name__)
@@ -157,7 +156,8 @@ async def _run(args: argparse.Namespace, configuration: KubeProxyConfiguration) 
 
 async def _run_agent(args: argparse.Namespace, configuration: KubeProxyConfiguration) -> None:
     access = _access(args, configuration)
-    dataplane = make_dataplane(configuration, getattr(args, "iptables_variant", AUTO))
+    given = {name: vars(args)[flag] for name in IptablesFlags._fields if (flag := f"iptables_{name}") in vars(args)}
+    dataplane = make_dataplane(configuration, IptablesFlags(**given))
     try:
         async with Client(access) as client:
             alone = Succession(dataplane, lambda: remove_predecessors(configuration.mode))

@@ -29,6 +29,10 @@ COMMANDS = (
     Command(("--cleanup",), Kind.BOOLEAN, "remove all of svcplane's rules, and exit"),
     Command(("--master",), Kind.TEXT, "URL of the API server, in place of the kubeconfig's"),
     Command(("--iptables-variant",), Kind.TEXT, "which iptables in mode iptables: auto, legacy or nft"),
+    Command(
+        ("--iptables-layout",), Kind.TEXT,
+        "how packets find their frontend in mode iptables: kube-proxy (rule by rule) or tree (by network first)",
+    ),
     Command(("--healthz-port",), Kind.INTEGER, "port of --healthz-bind-address; 0: nowhere"),
     Command(("--metrics-port",), Kind.INTEGER, "port of --metrics-bind-address; 0: nowhere"),
     Command(
@@ -220,7 +224,7 @@ This page is made from the table that reads them (`svcplane.agent_flags`), and a
   nothing until it is put right.
 - `--masquerade-all`, `--iptables-sync-period` and `--iptables-min-sync-period` give the values of nftables mode and of
   iptables mode alike, and so does `--masquerade-bit`, but for `--iptables-masquerade-bit`. That one, `--sync-period`,
-  `--min-sync-period` and `--iptables-variant` are our own names.
+  `--min-sync-period`, `--iptables-variant` and `--iptables-layout` are our own names.
 
 | Flag | Field | Default | Meaning | Here |
 |---|---|---|---|---|"""

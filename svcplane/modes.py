@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from controller.configuration.schema import KubeProxyConfiguration
 from dataplane.interface import Dataplane
 from dataplane.iptables import IptablesDataplane, choose_variant
+from dataplane.iptables.chain import Layout
 from dataplane.iptables.variant import AUTO, installed_variants
 from dataplane.nftables import NftablesDataplane
+
+
+class IptablesFlags(NamedTuple):
+    """What is said of mode iptables beside the configuration."""
+
+    variant: str = AUTO
+    layout: str = Layout.KUBE_PROXY
 
 
 class Closable(Dataplane, Protocol):
@@ -19,29 +27,33 @@ class Closable(Dataplane, Protocol):
         """Give them back; what is programmed stays."""
 
 
-def _nftables(configuration: KubeProxyConfiguration, _: str) -> Closable:
+def _nftables(configuration: KubeProxyConfiguration, _: IptablesFlags) -> Closable:
     return NftablesDataplane(mark_bit=configuration.nftables.masquerade_bit)
 
 
-def _iptables(configuration: KubeProxyConfiguration, variant: str) -> Closable:
+def _iptables(configuration: KubeProxyConfiguration, flags: IptablesFlags) -> Closable:
     rules = configuration.iptables
+    layout = Layout.named(flags.layout)
     return IptablesDataplane(
-        choose_variant(variant), rules.masquerade_bit, localhost_node_ports=rules.localhost_node_ports
+        choose_variant(flags.variant),
+        rules.masquerade_bit,
+        localhost_node_ports=rules.localhost_node_ports,
+        layout=layout,
     )
 
 
-_MODES: Mapping[str, Callable[[KubeProxyConfiguration, str], Closable]] = {
+_MODES: Mapping[str, Callable[[KubeProxyConfiguration, IptablesFlags], Closable]] = {
     "nftables": _nftables,
     "iptables": _iptables,
 }
 
 
-def make_dataplane(configuration: KubeProxyConfiguration, iptables_variant: str = AUTO) -> Closable:
+def make_dataplane(configuration: KubeProxyConfiguration, iptables: IptablesFlags) -> Closable:
     """For the calling thread's network namespace. The configuration must be checked.
 
-    InputError if this host's iptables is not as `iptables_variant` wants it.
+    InputError if this host's iptables is not as the flags want it, or they are wrong.
     """
-    return _MODES[configuration.mode](configuration, iptables_variant)
+    return _MODES[configuration.mode](configuration, iptables)
 
 
 def clean_up(mode: str) -> None:

@@ -204,7 +204,8 @@ class Tracer:
         if name == "-p":
             return packet.protocol.lower() == value
         if name == "--dport":
-            return packet.destination.port == int(value)
+            first, _, last = value.partition(":")
+            return int(first) <= packet.destination.port <= int(last or first)
         if name == "--src-type":
             assert value == "LOCAL"
             return packet.source.address in self.host_addresses

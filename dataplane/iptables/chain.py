@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+from dataplane.errors import InputError
 from dataplane.iptables import rules
 from dataplane.table import DetectLocal, Family, ForwardingTable
 
@@ -24,6 +26,21 @@ class Chain(NamedTuple):
         return f"{self.table}/{self.name}"
 
 
+class Layout(enum.StrEnum):
+    """How packets find their frontend among many (``--iptables-layout``)."""
+
+    KUBE_PROXY = "kube-proxy"  #: one rule after the other
+    TREE = "tree"  #: by network first (see `tree`)
+
+    @staticmethod
+    def named(name: str) -> Layout:
+        """InputError if there is none of this name."""
+        try:
+            return Layout(name)
+        except ValueError:
+            raise InputError(f"--iptables-layout: {name!r} is none of {', '.join(Layout)}") from None
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How the operator wants the rules.
@@ -36,6 +53,7 @@ class Options:
     mark: int = 1 << 14
     localhost_node_ports: bool = False
     drop_invalid: bool = True
+    layout: Layout = Layout.KUBE_PROXY
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataplane.conntrack import FlowCleaner
 from dataplane.interface import Applied, DataplaneError, Drift
 from dataplane.iptables import sysctl
 from dataplane.iptables.audit import audit
-from dataplane.iptables.chain import Options
+from dataplane.iptables.chain import Layout, Options
 from dataplane.iptables.command import Iptables
 from dataplane.iptables.leaving import leaving
 from dataplane.iptables.restore import Restore
@@ -40,9 +40,16 @@ class IptablesDataplane:
     Without ``ip6tables``, or on a host without IPv6, only IPv4 is programmed.
     """
 
-    def __init__(self, variant: str, mark_bit: int = 14, *, localhost_node_ports: bool = False) -> None:
+    def __init__(
+        self,
+        variant: str,
+        mark_bit: int = 14,
+        *,
+        localhost_node_ports: bool = False,
+        layout: Layout = Layout.KUBE_PROXY,
+    ) -> None:
         drop_invalid = not sysctl.connection_tracking_is_liberal()
-        self._options = Options(1 << mark_bit, localhost_node_ports, drop_invalid)
+        self._options = Options(1 << mark_bit, localhost_node_ports, drop_invalid, layout)
         self._sides = [_Side(Iptables(variant, family)) for family in families(variant)]
         self._flows = FlowCleaner()
         self._table = ForwardingTable()

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from dataplane.changes import Changes
 from dataplane.iptables import skeleton
-from dataplane.iptables.chain import Chain, Options, Rules, Setting
+from dataplane.iptables.chain import Chain, Layout, Options, Rules, Setting
 from dataplane.iptables.service_port import ServicePort, ServicePortRules, service_port_rules, shared_rules
+from dataplane.iptables.tree import grown
 from dataplane.table import Family, ForwardingTable, Frontend, FrontendKey
 
 #: With more endpoints than this, the rules that pick one have no comments.
@@ -42,6 +43,7 @@ class Ruleset:
         self.chains: dict[Chain, Rules] = {}
         self._frontends: dict[ServicePort, dict[FrontendKey, Frontend]] = {}
         self._ports: dict[ServicePort, ServicePortRules] = {}
+        self._trees: dict[Chain, frozenset[Chain]] = {}  # the chains that each shared chain has been divided into
         self._health_checks: Rules = ()
         self._endpoints = 0
         self._comments = True
@@ -69,7 +71,12 @@ class Ruleset:
     def entrance_rules(self, frontend: Frontend) -> list[tuple[Chain, str]]:
         """The rules by which packets for this frontend are told, in the chains that all service ports share."""
         port = _port(frontend)
-        return shared_rules(port, self._frontends[port].values(), self.setting, frontend.key)
+        found = shared_rules(port, self._frontends[port].values(), self.setting, frontend.key)
+        return [(self._holder(chain, rule), rule) for chain, rule in found]
+
+    def _holder(self, root: Chain, rule: str) -> Chain:
+        """Which chain of a shared chain's tree has this rule."""
+        return next(chain for chain in (root, *sorted(self._trees[root])) if rule in self.chains[chain])
 
     def _with_comments(self) -> bool:
         return self._endpoints <= MOST_ENDPOINTS_WITH_COMMENTS
@@ -102,6 +109,7 @@ class Ruleset:
 
     def _make(self) -> None:
         self.chains, self._ports, self._endpoints = skeleton.fixed_chains(self.setting), {}, 0
+        self._trees = dict.fromkeys(skeleton.SHARED, frozenset())
         self._rewrite(set(self._frontends))
 
     def _rewrite(self, touched: Iterable[ServicePort]) -> Difference:
@@ -121,7 +129,11 @@ class Ruleset:
             changed.update({c: r for c, r in new.chains.items() if old.chains.get(c) != r})
             gone |= old.chains.keys() - new.chains.keys()
             shared |= {c for c in skeleton.SHARED if old.shared.get(c, ()) != new.shared.get(c, ())}
-        changed |= self._shared(shared)
+        for root, rules in self._shared(shared).items():
+            tree = grown(root, rules) if self._options.layout is Layout.TREE else {root: rules}
+            changed.update({c: r for c, r in tree.items() if self.chains.get(c) != r})
+            gone |= self._trees[root] - tree.keys()
+            self._trees[root] = frozenset(tree) - {root}
         if self.chains[skeleton.HEALTH_CHECKS] != self._health_checks:
             changed[skeleton.HEALTH_CHECKS] = self._health_checks
         self.chains |= changed

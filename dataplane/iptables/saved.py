@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dataplane.iptables.chain import NAT, Chain, Rules
 from dataplane.iptables.names import PREFIXES
 from dataplane.iptables.skeleton import FIXED
+from dataplane.iptables.tree import is_branch
 
 _TOKEN = re.compile(r'"((?:\\.|[^"\\])*)"|(\S+)')
 _WITHOUT_MEANING = ("-m", "--mask", "--rsource")  # implied by other options, or always the default
@@ -47,7 +48,7 @@ class Saved:
 
 
 def is_ours(chain: Chain) -> bool:
-    return chain in FIXED or (chain.table == NAT and chain.name.startswith(PREFIXES))
+    return chain in FIXED or is_branch(chain) or (chain.table == NAT and chain.name.startswith(PREFIXES))
 
 
 def same(ours: Rules, theirs: Rules) -> bool:

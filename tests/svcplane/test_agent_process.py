@@ -236,7 +236,7 @@ def test_the_mode_can_be_changed_while_packets_go_on(node: Node) -> None:
         node.until(look)
 
     node.write_config(mode="iptables")
-    node.start_agent(flags=("--iptables-variant=nft",))
+    node.start_agent(flags=("--iptables-variant=nft", "--iptables-layout=tree"))
     node.until(lambda: node.reaches("10.96.0.80"))
     assert node.get("http://127.0.0.1:10249/proxyMode") == b"iptables"
     assert chains()

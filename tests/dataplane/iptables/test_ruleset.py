@@ -12,7 +12,8 @@ import strategies
 from cluster import VIP, compiled, joined, piece, port, service
 from dataplane.changes import Changes
 from dataplane.iptables import ruleset as ruleset_module
-from dataplane.iptables.chain import Chain, Options, Rules
+from dataplane.iptables import tree
+from dataplane.iptables.chain import Chain, Layout, Options, Rules
 from dataplane.iptables.restore import Restore
 from dataplane.iptables.ruleset import Difference, Ruleset
 from dataplane.iptables.skeleton import FIXED, HEALTH_CHECKS, REFUSED, SERVICES
@@ -48,22 +49,33 @@ def _carry_out(chains: Mapping[Chain, Rules], difference: Difference) -> dict[Ch
     return after
 
 
-@given(st.lists(strategies.tables(), min_size=1, max_size=4), st.sampled_from(Family), st.integers(0, 9))
+@given(
+    st.lists(strategies.tables(), min_size=1, max_size=4),
+    st.sampled_from(Family),
+    st.sampled_from(Layout),
+    st.integers(0, 9),
+)
 def test_following_changes_leads_to_the_same_as_beginning_anew(
-    history: list[ForwardingTable], family: Family, most: int
+    history: list[ForwardingTable], family: Family, layout: Layout, most: int
 ) -> None:
+    options = Options(layout=layout)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ruleset_module, "MOST_ENDPOINTS_WITH_COMMENTS", most)
-        ruleset, table, chains = Ruleset(family, Options()), ForwardingTable(), dict[Chain, Rules]()
+        patch.setattr(tree, "LONGEST", 1)
+        ruleset, table, chains = Ruleset(family, options), ForwardingTable(), dict[Chain, Rules]()
         for new in history:
             chains = _carry_out(chains, ruleset.update(Changes.between(table, new), new))
             table = new
-            assert chains == ruleset.chains == Ruleset.of(table, family, Options()).chains
+            assert chains == ruleset.chains == Ruleset.of(table, family, options).chains
 
 
-@given(strategies.tables(), st.sampled_from(Family))
-def test_every_chain_that_is_jumped_to_exists_and_is_used(table: ForwardingTable, family: Family) -> None:
-    chains = Ruleset.of(table, family, Options()).chains
+@given(strategies.tables(), st.sampled_from(Family), st.sampled_from(Layout))
+def test_every_chain_that_is_jumped_to_exists_and_is_used(
+    table: ForwardingTable, family: Family, layout: Layout
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tree, "LONGEST", 1)
+        chains = Ruleset.of(table, family, Options(layout=layout)).chains
     used = {
         Chain(chain.table, rule.rpartition("-j ")[2].split(" ")[0])
         for chain, rules in chains.items()

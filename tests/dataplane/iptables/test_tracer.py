@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 import strategies
 from cluster import ADDRESSES, HOST_ADDRESSES, state
+from dataplane.iptables import tree
+from dataplane.iptables.chain import Layout, Options
 from dataplane.reference import Decision, Outcome, Packet, State
 from dataplane.table import Endpoint, Family, Forward, ForwardingTable, Frontend, Protocol
 from flows import every_decision, packet
@@ -71,13 +73,16 @@ def packets(table: ForwardingTable, family: Family) -> Iterator[tuple[str, int, 
     st.sampled_from(Family),
     st.sampled_from(CLIENTS),
     st.sampled_from(INTERFACES),
+    st.sampled_from(Layout),
 )
 def test_the_rules_decide_as_the_reference(
-    written: Callable[..., str], table: ForwardingTable, family: Family, client: str, interface: str
+    written: Callable[..., str], table: ForwardingTable, family: Family, client: str, interface: str, layout: Layout
 ) -> None:
     if "." in client or ":" in client:
         client = {Family.IPV4: "203.0.113.9", Family.IPV6: "2001:db8::99"}[family]
-    tracer = Tracer(written(table, family), HOST_ADDRESSES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tree, "LONGEST", 1)
+        tracer = Tracer(written(table, family, Options(layout=layout)), HOST_ADDRESSES)
     for address, port, protocol in packets(table, family):
         sent = packet(client, address, port, protocol, interface=None if client == "n1" else interface)
         wanted = expected(table, sent, state())
