@@ -50,6 +50,8 @@ _PATIENCE_FOR_ADDRESSES = 30.0
 _TAMPER_INTERVAL = 1.0
 # How long until a health check's port that was taken is tried again, if no sync comes before.
 _HEALTH_CHECK_INTERVAL = 10.0
+# How many changes are timed at most, of those that one sync programs.
+_MOST_TRIGGERS = 10_000
 # How many Services one line of the log names at most.
 _MOST_NAMES = 20
 
@@ -163,7 +165,8 @@ class Agent:
         self.health.requested()
         view = self._current_view()
         changes = self._cluster.take_changes()
-        self._triggered += self._cluster.trigger_times.take()
+        # Bounded, as syncs may fail for hours: those that wait longest count.
+        self._triggered = [*self._triggered, *self._cluster.trigger_times.take()][:_MOST_TRIGGERS]
         first = self.health.updated is None
         if view != self._view:
             changes = {**changes, **self._cluster.everything()}

@@ -39,7 +39,8 @@ class NodeView:
     """All about this node that Services depend on.
 
     `addresses` are the node's own (``Node.status.addresses``); `node_port_addresses` those that NodePorts
-    answer on, in the form of `ForwardingTable.node_addresses`.
+    answer on, in the form of `ForwardingTable.node_addresses`. `forgetful` are the protocols whose flows are
+    forgotten once their endpoint serves no more (see `Frontend.serving`).
     """
 
     place: Place
@@ -47,6 +48,7 @@ class NodeView:
     node_port_addresses: frozenset[str] = frozenset()
     detect_local: DetectLocal = field(default_factory=DetectLocal)
     masquerade_all: bool = False
+    forgetful: frozenset[Protocol] = frozenset({Protocol.UDP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +136,8 @@ def _frontends(selected: Selected, view: NodeView) -> Iterable[Frontend]:
     affinity = facts.affinity(port)
     cluster = _pool(selection.cluster, affinity, view.place)
     local = _pool(selection.local, affinity, view.place)
-    serving = frozenset[Endpoint]()
-    if selected.protocol is Protocol.UDP:
+    serving: frozenset[Endpoint] | None = None
+    if selected.protocol in view.forgetful:
         # Ready but not serving: published although it is not ready (Service.spec.publishNotReadyAddresses).
         serving = frozenset(c.endpoint for c in selected.candidates if c.serving or c.ready)
 

@@ -13,8 +13,7 @@ from collections import Counter
 from aiohttp import web
 
 from controller.health import Health
-
-_FAMILIES = ("IPv4", "IPv6")
+from dataplane.table import Family
 
 
 class HealthServer:
@@ -48,7 +47,7 @@ class HealthServer:
             "currentTime": _timestamp(now),
             **more,
             "healthy": health.healthy,
-            "status": dict.fromkeys(_FAMILIES, family),
+            "status": dict.fromkeys((f.word for f in Family), family),
         }
         return web.Response(
             status=code,

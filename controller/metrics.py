@@ -14,9 +14,10 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from dataplane.interface import Applied
+from dataplane.table import Family
 from dataplane.version import VERSION
 
-_FAMILIES = ("IPv4", "IPv6")
+_FAMILIES = tuple(family.word for family in Family)
 _FAILURES = {"nftables": "nftables_sync", "iptables": "iptables_restore"}  # kube-proxy's word for it, by mode
 _SYNC_BUCKETS = tuple(0.001 * 2**n for n in range(15))
 _LATENCY_BUCKETS = (0.05, 0.1, 0.25, 0.5, *range(1, 60), *range(60, 120, 5), *range(120, 301, 30))
@@ -55,6 +56,19 @@ class Metrics:
             registry=registry,
         )
         self._failures = [failures.labels(family) for family in _FAMILIES]
+        self._reconciliations = by_family(
+            Histogram,
+            "kubeproxy_conntrack_reconciler_sync_duration_seconds",
+            "How long it took to find and forget the flows that went where nobody serves them any more.",
+            _SYNC_BUCKETS,
+        )
+        forgotten = Counter(
+            "kubeproxy_conntrack_reconciler_deleted_entries",
+            "Flows forgotten because they went where nobody serves them any more.",
+            ["ip_family"],
+            registry=registry,
+        )
+        self._forgotten = {family: forgotten.labels(family.word) for family in Family}
         self._operations = Counter(
             "svcplane_operations", "Elements, rules, chains and sets written or removed.", registry=registry
         )
@@ -65,6 +79,27 @@ class Metrics:
         )
         build = Gauge("svcplane_build_info", "Always 1.", ["version", "python"], registry=registry)
         build.labels(VERSION, platform.python_version()).set(1)
+        self._kubernetes_build_info()
+
+    def _kubernetes_build_info(self) -> None:
+        """With the labels that kube-proxy's has; what only a Go program knows is empty."""
+        words = {"git_version": f"v{VERSION}", "compiler": platform.python_implementation().lower()}
+        words["platform"] = f"{platform.system().lower()}/{platform.machine()}"
+        labels = [
+            "build_date",
+            "compiler",
+            "git_commit",
+            "git_tree_state",
+            "git_version",
+            "go_version",
+            "major",
+            "minor",
+            "platform",
+        ]
+        words["major"], words["minor"], *_ = VERSION.split(".")
+        text = "Always 1. The version is svcplane's."
+        gauge = Gauge("kubernetes_build_info", text, labels, registry=self.registry)
+        gauge.labels(**{label: words.get(label, "") for label in labels}).set(1)
 
     def synchronised(self, applied: Applied, seconds: float, triggered: Iterable[float], now: float) -> None:
         """A sync has worked. `seconds`: all of it; `triggered`: when its changes began, in seconds since 1970."""
@@ -73,6 +108,11 @@ class Metrics:
         for time in triggered:
             for metric in self._latencies:
                 metric.observe(max(0.0, now - time))
+        if applied.forgetting_seconds is not None:
+            for metric in self._reconciliations:
+                metric.observe(applied.forgetting_seconds)
+        for family, number in applied.flows_forgotten.items():
+            self._forgotten[family].inc(number)
         self._operations.inc(applied.operations)
 
     def failed(self) -> None:

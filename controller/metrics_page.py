@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
-_OURS = ("kubeproxy_", "svcplane_", "rest_client_")
+_OURS = ("kubeproxy_", "svcplane_", "rest_client_", "kubernetes_")
 
 _HEAD = """\
 # What the agent measures
 
-At `metricsBindAddress` (127.0.0.1:10249 unless told otherwise), path `/metrics`. What begins with `kubeproxy_` and
-`rest_client_` is kube-proxy's, so its dashboards go on working; what begins with `svcplane_` kube-proxy has not.
-Those of the process (`process_*`, `python_gc_*`) come in addition. `deploy/grafana-dashboard.json` shows the most
-important ones.
+At `metricsBindAddress` (127.0.0.1:10249 unless told otherwise), path `/metrics`. What begins with `kubeproxy_`,
+`kubernetes_` and `rest_client_` is kube-proxy's, so its dashboards go on working; what begins with `svcplane_`
+kube-proxy has not. Those of the process (`process_*`, `python_gc_*`) come in addition. The most important ones are
+in `deploy/grafana-dashboard.json`.
 
 Both families are programmed in one transaction, so metrics with the label `ip_family` have the same values for both,
 but for `no_local_endpoints`. Names are those of mode nftables. A test makes this page from a running agent.

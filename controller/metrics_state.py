@@ -17,8 +17,8 @@ from controller.cluster import Cluster
 from controller.compiler import Compiler
 from controller.health import Health
 from controller.health_server import HealthServer
+from dataplane.table import Family
 
-_FAMILIES = {4: "IPv4", 6: "IPv6"}
 _POLICIES = ("internal", "external")
 
 
@@ -52,7 +52,7 @@ class StateCollector(Collector):
             ("timestamp", "When the last synchronisation worked.", self.health.updated),
             ("queued_timestamp", "When a synchronisation was last asked for.", self.health.requested_last),
         ):
-            values = {(family,): value or 0.0 for family in _FAMILIES.values()}
+            values = {(family.word,): value or 0.0 for family in Family}
             yield _gauge(f"kubeproxy_sync_proxy_rules_last_{name}_seconds", text, ("ip_family",), values)
 
     def _changes(self) -> Iterator[Metric]:
@@ -65,9 +65,9 @@ class StateCollector(Collector):
             yield _gauge(f"{prefix}_pending", f"Changes of {what} that wait to be programmed.", (), {(): count.pending})
 
     def _table(self) -> Iterator[Metric]:
-        shortages = {(family, policy): 0 for family in _FAMILIES.values() for policy in _POLICIES}
+        shortages = {(family.word, policy): 0 for family in Family for policy in _POLICIES}
         for shortage, number in self.compiler.shortages.items():
-            shortages[_FAMILIES[shortage.family], shortage.policy] += number
+            shortages[shortage.family.word, shortage.policy] += number
         yield _gauge(
             "kubeproxy_sync_proxy_rules_no_local_endpoints_total",
             "Service ports with a Local traffic policy that have endpoints, but none on this node.",

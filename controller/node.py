@@ -7,14 +7,14 @@ node's object and its interfaces say at the moment. `node_view` joins them; it i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.compile import NodeView
 from controller.objects import LABEL_ZONE, Node
 from controller.selection import Place
 from dataplane.addresses import canonical_address, canonical_network, contains, host_network, is_loopback
 from dataplane.errors import InputError
-from dataplane.table import DetectLocal, Family
+from dataplane.table import DetectLocal, Family, Protocol
 
 MODES = ("ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix")
 PRIMARY = "primary"
@@ -32,6 +32,7 @@ class NodeOptions:
     node_port_addresses: tuple[str, ...] = (PRIMARY,)
     masquerade_all: bool = False
     bind_address: str = ""  #: overrides the primary node address, if it is one
+    forget_sctp: bool = False  #: SCTP flows too, not only UDP's, when their endpoint serves no more
 
 
 def node_addresses(node: Node | None, bind_address: str = "") -> tuple[str, ...]:
@@ -61,6 +62,7 @@ def node_view(options: NodeOptions, node: Node | None, interface_addresses: Iter
         node_port_addresses=_node_port_addresses(options.node_port_addresses, addresses, interface_addresses),
         detect_local=_detect_local(options, node),
         masquerade_all=options.masquerade_all,
+        forgetful=frozenset({Protocol.UDP, Protocol.SCTP} if options.forget_sctp else {Protocol.UDP}),
     )
 
 
@@ -120,16 +122,7 @@ def check_options(options: NodeOptions) -> NodeOptions:
         wanted = _networks("--nodeport-addresses", wanted)
     if options.bind_address and canonical_address(options.bind_address) is None:
         raise InputError(f"--bind-address: {options.bind_address!r} is no IP address")
-    return NodeOptions(
-        name=options.name,
-        detect_local_mode=mode,
-        cluster_cidrs=cluster_cidrs,
-        bridge_interface=options.bridge_interface,
-        interface_name_prefix=options.interface_name_prefix,
-        node_port_addresses=wanted,
-        masquerade_all=options.masquerade_all,
-        bind_address=options.bind_address,
-    )
+    return replace(options, cluster_cidrs=cluster_cidrs, node_port_addresses=wanted)
 
 
 def _networks(flag: str, texts: Iterable[str]) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
-"""Forgetting UDP flows that go where they no longer should.
+"""Forgetting flows that go where they no longer should.
 
 A flow keeps the translation it began with for as long as packets come. TCP connections end by themselves, and may
 go on to a terminating backend; a UDP client that keeps sending from one port would never meet the new rules. So
-after a change, flows of the changed UDP frontends are deleted unless they go to an endpoint that still serves
-(`Frontend.serving`). TCP and SCTP are never touched.
+after a change, flows of the changed frontends are deleted unless they go to an endpoint that still serves. Which
+frontends that concerns the table says: those whose `Frontend.serving` is not None.
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ from __future__ import annotations
 import errno
 import socket
 import sys
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 from dataplane.changes import Changes
 from dataplane.netlink import attributes, messages
@@ -35,16 +39,25 @@ _NUMBERS = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One UDP entry of the conntrack table: whom the client wrote to, and who answers."""
+    """One entry of the conntrack table: whom the client wrote to, and who answers."""
 
+    protocol: Protocol
     destination: Endpoint
     answers: Endpoint
     translated: bool  #: its destination was
     delete: bytes  #: the message body that deletes it
 
 
+class Cleaning(NamedTuple):
+    """What `FlowCleaner.try_to_clean` did."""
+
+    deleted: Mapping[Family, int] = MappingProxyType({})
+    seconds: float | None = None  #: None: there was nothing to look for
+    unfinished: str = ""  #: what stays pending, and why, in one line; "" if nothing does
+
+
 class FlowCleaner:
-    """Remembers which UDP frontends changed until their flows have been looked at.
+    """Remembers which frontends changed until their flows have been looked at.
 
     After every successful apply: `note` what changed, then `clean`, or `try_to_clean`. If cleaning fails the
     frontends stay in `pending`, and the next time they are tried again.
@@ -67,7 +80,7 @@ class FlowCleaner:
             self._channel = None
 
     def note(self, changes: Changes) -> None:
-        """Add the UDP frontends of which flows may have to go: new, removed, or no longer served by somebody.
+        """Add the frontends of which flows may have to go: new, removed, or no longer served by somebody.
 
         NodePorts answered on the node addresses of before, so their flows are looked for there too; and on new
         ones they may have flows from the time when they did not answer there.
@@ -76,30 +89,30 @@ class FlowCleaner:
         self._former_addresses |= gone
         self._addresses_came = self._addresses_came or bool(come)
         for key, (old, new) in changes.frontends.items():
-            if key.protocol is Protocol.UDP and (old is None or new is None or old.serving - new.serving):
+            if _may_strand(old, new):
                 self._pending.add(key)
 
-    def clean(self, table: ForwardingTable) -> int:
-        """Delete the flows of pending frontends that are not as in `table`, and return how many.
+    def clean(self, table: ForwardingTable) -> Counter[Family]:
+        """Delete the flows of pending frontends that are not as in `table`, and return how many of each family.
 
         Raises OSError; then everything stays pending. What is deleted already needs no second time.
         """
         if self._addresses_came:
-            self._pending |= {key for key in table.frontends if key.is_node_port and key.protocol is Protocol.UDP}
+            self._pending |= {k for k, f in table.frontends.items() if k.is_node_port and f.serving is not None}
         if not self._pending:
             self._forget_addresses()
-            return 0
+            return Counter()
         if self._channel is None:
             self._channel = Channel()
         judge = _Judge(table, self._pending, table.node_addresses | self._former_addresses)
-        deleted = 0
-        for family in sorted({key.family for key in self._pending}):
-            stale = [flow.delete for flow in flows(self._channel, family) if judge.is_stale(flow)]
+        deleted: Counter[Family] = Counter()
+        for family, protocol in sorted({(key.family, key.protocol) for key in self._pending}):
+            stale = [flow.delete for flow in flows(self._channel, family, protocol) if judge.is_stale(flow)]
             refusals = self._channel.requests(_DELETE, stale)
             for refusal in refusals:
                 if refusal.code != errno.ENOENT:  # it ended by itself in the meantime
                     raise NetlinkError([refusal])
-            deleted += len(stale) - len(refusals)
+            deleted[family] += len(stale) - len(refusals)
         self._pending.clear()
         self._forget_addresses()
         return deleted
@@ -107,15 +120,29 @@ class FlowCleaner:
     def _forget_addresses(self) -> None:
         self._former_addresses, self._addresses_came = frozenset(), False
 
-    def try_to_clean(self, table: ForwardingTable) -> str:
-        """As `clean`, but nothing is raised: what stays pending, and why, in one line; "" if nothing does."""
+    def try_to_clean(self, table: ForwardingTable) -> Cleaning:
+        """As `clean`, but nothing is raised."""
+        began, unfinished, deleted = time.monotonic(), "", Counter[Family]()
+        if not self._pending and not self._addresses_came:
+            self._forget_addresses()
+            return Cleaning()
         try:
-            self.clean(table)
+            deleted = self.clean(table)
         except OSError as error:
             first, *more = sorted(map(str, self._pending))
             others = f" and {len(more)} more" if more else ""
-            return f"conntrack: the old flows of {first}{others} cannot be forgotten yet: {error.strerror or error}"
-        return ""
+            reason = error.strerror or error
+            unfinished = f"conntrack: the old flows of {first}{others} cannot be forgotten yet: {reason}"
+        return Cleaning(deleted, time.monotonic() - began, unfinished)
+
+
+def _may_strand(old: Frontend | None, new: Frontend | None) -> bool:
+    """Whether flows may go on where nobody serves the frontend after this change."""
+    if new is None:
+        return old is not None and old.serving is not None
+    if new.serving is None:
+        return False
+    return old is None or old.serving is None or bool(old.serving - new.serving)
 
 
 class _Judge:
@@ -132,36 +159,37 @@ class _Judge:
                 self._node_addresses |= local_addresses()
 
     def is_stale(self, flow: Flow) -> bool:
-        key = self._frontend_of(flow.destination)
+        key = self._frontend_of(flow.destination, flow.protocol)
         if key not in self._pending:
             return False
         frontend: Frontend | None = self._frontends.get(key)
         if frontend is None:
             return flow.translated  # what was never ours may be somebody's who listens there
-        return flow.answers not in frontend.serving
+        return frontend.serving is not None and flow.answers not in frontend.serving
 
-    def _frontend_of(self, destination: Endpoint) -> FrontendKey:
+    def _frontend_of(self, destination: Endpoint, protocol: Protocol) -> FrontendKey:
         """As packets find it: first by address and port, then as a NodePort."""
-        key = FrontendKey(destination.address, Protocol.UDP, destination.port)
+        key = FrontendKey(destination.address, protocol, destination.port)
         if key in self._pending or key in self._frontends or destination.address not in self._node_addresses:
             return key
-        return FrontendKey(Family.of(destination.address).any_address, Protocol.UDP, destination.port)
+        return FrontendKey(Family.of(destination.address).any_address, protocol, destination.port)
 
 
-def flows(channel: Channel, family: Family) -> Iterator[Flow]:
-    """The UDP flows of the conntrack table. Linux before 5.8 lists all protocols, so they are looked at here too."""
-    udp = bytes([Protocol.UDP.number])
-    wanted = nested(_CTA_TUPLE_ORIG, nested(_CTA_TUPLE_PROTO, attribute(_CTA_PROTO_NUM, udp))) + nested(
+def flows(channel: Channel, family: Family, protocol: Protocol = Protocol.UDP) -> Iterator[Flow]:
+    """Such flows of the conntrack table. Linux before 5.8 lists all protocols, so they are looked at here too."""
+    number = bytes([protocol.number])
+    wanted = nested(_CTA_TUPLE_ORIG, nested(_CTA_TUPLE_PROTO, attribute(_CTA_PROTO_NUM, number))) + nested(
         _CTA_FILTER, attribute(_CTA_FILTER_ORIG_FLAGS, _FILTER_PROTO_NUM.to_bytes(4, sys.byteorder))
     )
     for body in channel.dump(_GET, messages.netfilter_body(_NUMBERS[family], wanted)):
         entry = attributes.parse(messages.netfilter_attributes(body))
         original = attributes.parse(entry[_CTA_TUPLE_ORIG])
         ports = attributes.parse(original[_CTA_TUPLE_PROTO])
-        if bytes(ports[_CTA_PROTO_NUM]) != udp:
+        if bytes(ports[_CTA_PROTO_NUM]) != number:
             continue
         reply = attributes.parse(entry[_CTA_TUPLE_REPLY])
         yield Flow(
+            protocol,
             _endpoint(family, original, answering=False),
             _endpoint(family, reply, answering=True),
             bool(number_of(entry[_CTA_STATUS]) & _DST_NAT),

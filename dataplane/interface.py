@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from dataplane.table import ForwardingTable, FrontendKey
+from dataplane.table import Family, ForwardingTable, FrontendKey
 
 
 class DataplaneError(Exception):
@@ -20,6 +21,8 @@ class Applied:
     operations: int  #: elements, rules, chains and sets written or removed; 0 if there was nothing to do
     seconds: float
     unfinished: str = ""  #: what has to wait, in one line: the next apply tries again, and should come soon
+    flows_forgotten: Mapping[Family, int] = field(default_factory=dict)  #: that went where nobody serves any more
+    forgetting_seconds: float | None = None  #: how long those were looked for; None if they need not be
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,10 +204,12 @@ def decide(table: ForwardingTable, packet: Packet, state: State, choose: Choose)
 
 def _goes_on(known: Decision, table: ForwardingTable) -> bool:
     """Whether a flow outlives the coming of this table."""
-    if known.frontend is None or known.backend is None or known.frontend.key.protocol is not Protocol.UDP:
+    if known.frontend is None or known.backend is None or known.frontend.serving is None:
         return True
     frontend = table.frontends.get(known.frontend.key)
-    return frontend is not None and known.backend.endpoint in frontend.serving
+    if frontend is None:
+        return False
+    return frontend.serving is None or known.backend.endpoint in frontend.serving
 
 
 def find_frontend(

@@ -183,9 +183,9 @@ class Frontend:
 
     `service` is its service port's name for people, ``namespace/name:port``.
     `sources` limits who may connect: networks, or None for everyone. Others are dropped before anything else.
-    `serving` holds, for UDP, every endpoint to which existing flows may go on, even if no new one is sent
-    there; flows from this frontend to anything else must be forgotten. For the other protocols it is empty and
-    flows end by themselves.
+    `serving` holds every endpoint to which existing flows may go on, even if no new one is sent there; flows from
+    this frontend to anything else must be forgotten. None: flows end by themselves, whoever serves (so it is with
+    TCP).
     `entrance` and `only_local` (its traffic policy is Local) say where the verdicts come from. They are for names and
     for people; what happens to packets is in the verdicts alone.
     """
@@ -196,7 +196,7 @@ class Frontend:
     node: Verdict
     outside: Verdict
     sources: tuple[str, ...] | None = None
-    serving: frozenset[Endpoint] = frozenset()
+    serving: frozenset[Endpoint] | None = None
     entrance: Entrance = Entrance.CLUSTER_IP
     only_local: bool = False
 

@@ -161,7 +161,10 @@ async def _run_agent(args: argparse.Namespace, configuration: KubeProxyConfigura
     try:
         async with Client(access) as client:
             alone = Succession(dataplane, lambda: remove_predecessors(configuration.mode))
-            await Agent(agent_options(configuration, platform.node()), client, alone).run()
+            options = agent_options(
+                configuration, platform.node(), forget_sctp=getattr(args, "conntrack_forget_sctp", False)
+            )
+            await Agent(options, client, alone).run()
     finally:
         dataplane.close()
 

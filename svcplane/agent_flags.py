@@ -33,6 +33,7 @@ COMMANDS = (
         ("--iptables-layout",), Kind.TEXT,
         "how packets find their frontend in mode iptables: kube-proxy (rule by rule) or tree (by network first)",
     ),
+    Command(("--conntrack-forget-sctp",), Kind.BOOLEAN, "forget SCTP flows whose endpoint is gone, as UDP's"),
     Command(("--healthz-port",), Kind.INTEGER, "port of --healthz-bind-address; 0: nowhere"),
     Command(("--metrics-port",), Kind.INTEGER, "port of --metrics-bind-address; 0: nowhere"),
     Command(

@@ -258,7 +258,7 @@ def frontends(draw: st.DrawFn) -> Frontend:
     verdict = verdicts(st.sampled_from(given))
     ranges = tuple(r for r in SOURCE_RANGES[:3] if Family.of(r) is family)
     limited = not node_port and bool(ranges) and draw(st.integers(0, 3)) == 0
-    serving = frozenset[Endpoint]()
+    serving: frozenset[Endpoint] | None = None
     if protocol is Protocol.UDP:
         also = draw(st.sets(st.sampled_from(BACKENDS[family]), max_size=2))
         serving = frozenset(b.endpoint for b in {b for pool in given for b in pool.backends} | also)

@@ -89,7 +89,8 @@ class ExecPlugin:
             raise CredentialError(f"exec plugin {self.command} cannot be run: {error}{hint}") from error
         seconds = _SECONDS_WITH_A_PERSON if interactive else _SECONDS_ALONE
         try:
-            output, complaint = await asyncio.wait_for(process.communicate(), seconds)
+            async with asyncio.timeout(seconds):
+                output, complaint = await process.communicate()
         except TimeoutError as error:
             raise CredentialError(f"exec plugin {self.command} gave no answer in {seconds:.0f} s") from error
         finally:

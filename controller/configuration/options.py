@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 
 from controller.agent import AgentOptions
@@ -28,11 +30,11 @@ def completed(configuration: KubeProxyConfiguration) -> KubeProxyConfiguration:
     return found
 
 
-def agent_options(configuration: KubeProxyConfiguration, host_name: str) -> AgentOptions:
-    """From a complete configuration without problems."""
+def agent_options(configuration: KubeProxyConfiguration, host_name: str, *, forget_sctp: bool = False) -> AgentOptions:
+    """From a complete configuration without problems, and what kube-proxy's has no field for."""
     rules = rules_of(configuration)
     return AgentOptions(
-        node=node_options(configuration, node_name(configuration, host_name)),
+        node=replace(node_options(configuration, node_name(configuration, host_name)), forget_sctp=forget_sctp),
         pace=Pace(minimum=rules.min_sync_period.seconds, retry_most=rules.sync_period.seconds),
         healthz=listen_address(configuration.healthz_bind_address or "", _HEALTHZ_PORT),
         metrics=listen_address(configuration.metrics_bind_address or "", _METRICS_PORT),

@@ -82,8 +82,8 @@ class IptablesDataplane:
         self._table, self._applied = table, True
         self._flows.note(changes)
         # Rules are in force whether or not old flows can be forgotten now.
-        unfinished = self._flows.try_to_clean(table)
-        return Applied(full, operations, time.monotonic() - started, unfinished)
+        deleted, seconds, unfinished = self._flows.try_to_clean(table)
+        return Applied(full, operations, time.monotonic() - started, unfinished, deleted, seconds)
 
     def _bring(self, side: _Side, table: ForwardingTable, changes: Changes) -> int:
         """One family up to date; returns how much was written."""

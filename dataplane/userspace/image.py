@@ -276,7 +276,7 @@ class _Assembly:
             _PROTOCOLS[key.protocol],
             family,
             *sources,
-            *self._piece_of_endpoints(frontend.serving),
+            *self._piece_of_endpoints(frontend.serving or frozenset()),
             *self._verdict(frontend.pod, service),
             *self._verdict(frontend.node, service),
             *self._verdict(frontend.outside, service),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import time
@@ -68,10 +69,10 @@ class WorkQueue(Generic[T]):
             wait = self._collect_due()
             if self._ready:
                 return self.take()
-            try:
-                await asyncio.wait_for(self._changed.wait(), wait)
-            except TimeoutError:
-                continue
+            # Not asyncio.wait_for: before Python 3.12 it may swallow a cancellation that comes with a change.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
 
     def _collect_due(self) -> float | None:
         """Add what is due. Returns the seconds until the next item is, or None."""

@@ -67,7 +67,8 @@ class PodServerRunner:
                 self._tell(WARNING, "BackOff", f"Back-off restarting failed container {self._containers}")
             self._set(Server(waiting="CrashLoopBackOff", message=message, restarts=self.state.restarts + 1, last=ended))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._stopping.wait()
 
     async def restart(self, seconds: float) -> None:
         """Stop the server, within `seconds`, so that `run` starts it again."""

@@ -177,7 +177,8 @@ class PodWorker:
         """Wait until the object is different, or for so long."""
         self._updated.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._updated.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._updated.wait()
 
     def _tell(self, kind: str, reason: str, message: str) -> None:
         self._events.record(PODS, self._pod, kind, reason, message)

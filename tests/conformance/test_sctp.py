@@ -13,8 +13,7 @@ from contextlib import ExitStack
 
 import pytest
 from scapy.layers.inet import IP
-from scapy.layers.inet6 import IPv6
-from scapy.layers.sctp import SCTP, SCTPChunkInit
+from scapy.layers.sctp import SCTP
 
 from conformance.cases import Case, Step
 from conformance.control_plane import ControlPlane
@@ -22,6 +21,7 @@ from conformance.packet_run import MODES, Mode
 from conformance.setting import ADDRESSES
 from conformance.words import CLUSTER_IP, CLUSTER_IP6, piece, service
 from lab.network.network import Network
+from sctp import association
 
 pytestmark = pytest.mark.kernel
 
@@ -63,10 +63,3 @@ def test_an_association_reaches_a_backend(served: Network, address: str, family:
 
 def raw_socket(family: int) -> socket.socket:
     return socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_SCTP)
-
-
-def association(source_port: int, port: int) -> bytes:
-    """An INIT with its checksum, which covers no addresses."""
-    init = SCTPChunkInit(init_tag=1, a_rwnd=65536, n_out_streams=1, n_in_streams=1, init_tsn=1)
-    carrier = IP() if source_port else IPv6()
-    return bytes((carrier / SCTP(sport=source_port, dport=port, tag=0) / init).payload)

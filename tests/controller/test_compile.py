@@ -26,6 +26,7 @@ from cluster import (
     view,
 )
 from controller.compile import compile_service
+from controller.node import NodeOptions, node_view
 from controller.objects import EndpointSlice, LoadBalancerIngress, ServicePort, SliceEndpoint
 from dataplane.table import DetectLocal, Endpoint, Family, ForwardingTable, FrontendKey, Protocol
 from flows import ask
@@ -139,7 +140,7 @@ class TestTheBackendsOfAFrontend:
         of = service("web", port(53, "dns", UDP), internal_traffic_policy="Local")
         entries = [endpoint("b1"), draining("b2"), endpoint("b3", ready=False, serving=True), stopped("b4")]
         (frontend,) = compiled(of, piece("web", *entries, ports=[("dns", 5353, UDP)])).frontends.values()
-        assert {e.address for e in frontend.serving} == {ADDRESSES[name][0] for name in ("b1", "b2", "b3")}
+        assert {e.address for e in frontend.serving or ()} == {ADDRESSES[name][0] for name in ("b1", "b2", "b3")}
 
     def test_udp_flows_may_go_on_to_an_endpoint_that_is_published_although_it_is_not_ready(self) -> None:
         published = endpoint("b1", ready=True, serving=False)
@@ -149,7 +150,14 @@ class TestTheBackendsOfAFrontend:
 
     def test_other_protocols_need_no_such_list(self) -> None:
         (frontend,) = compiled(service(), ONE_HERE_ONE_THERE).frontends.values()
-        assert frontend.serving == frozenset()
+        assert frontend.serving is None
+
+    def test_sctp_has_one_if_the_operator_wants_it(self) -> None:
+        of, pieces = service("web", port(80, "http", SCTP)), piece("web", "b1", ports=[("http", 80, SCTP)])
+        for wanted, serving in ((False, None), (True, {Endpoint(ADDRESSES["b1"][0], 80)})):
+            node = node_view(NodeOptions("n1", forget_sctp=wanted), None, ())
+            (frontend,) = compiled(of, pieces, node=node).frontends.values()
+            assert frontend.serving == serving
 
 
 class TestDestinationsThatNobodyServes:

@@ -14,6 +14,7 @@ from controller.metrics import Metrics
 from controller.metrics_page import metrics_page
 from controller.metrics_server import metrics_application
 from dataplane.interface import Applied
+from dataplane.table import Family
 from whole_agent import NODE, SERVICE, Scene, node, service, with_agent
 
 
@@ -40,6 +41,15 @@ class TestASync:
         name = "kubeproxy_network_programming_duration_seconds"
         assert sample(metrics.registry, f"{name}_sum", ip_family="IPv4") == 2.0  # a clock that is ahead makes none
         assert sample(metrics.registry, f"{name}_bucket", ip_family="IPv4", le="2.0") == 2
+
+    def test_that_forgot_flows_tells_how_many_and_how_long_it_took(self) -> None:
+        metrics = Metrics()
+        metrics.synchronised(Applied(False, 1, 0.1), 0.1, (), now=0.0)
+        metrics.synchronised(Applied(False, 1, 0.1, "", {Family.IPV6: 3}, 0.004), 0.1, (), now=0.0)
+        name = "kubeproxy_conntrack_reconciler"
+        assert sample(metrics.registry, f"{name}_sync_duration_seconds_count", ip_family="IPv4") == 1
+        assert sample(metrics.registry, f"{name}_deleted_entries_total", ip_family="IPv4") == 0
+        assert sample(metrics.registry, f"{name}_deleted_entries_total", ip_family="IPv6") == 3
 
     def test_that_failed_is_counted(self) -> None:
         metrics = Metrics()

@@ -82,7 +82,11 @@ def test_existing_udp_flows_may_go_on_wherever_new_ones_go(
 ) -> None:
     for key, frontend in compiled(service, pieces, view).frontends.items():
         chosen = {backend.endpoint for pool in frontend.pools for backend in pool.backends}
-        assert chosen <= frontend.serving if key.protocol is Protocol.UDP else not frontend.serving
+        if key.protocol is Protocol.UDP:
+            assert frontend.serving is not None
+            assert chosen <= frontend.serving
+        else:
+            assert frontend.serving is None
 
 
 @given(services, slices, views)

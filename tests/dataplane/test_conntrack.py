@@ -25,19 +25,22 @@ from dataplane.table import (
     Protocol,
     Reject,
 )
+from sctp import association
 
 VIP, OTHER, NODE = "10.96.0.1", "10.96.0.2", "192.0.2.1"
 PODS = ("10.244.1.1", "10.244.1.2")
 CLIENT = "10.244.1.9"
 
 
-def frontend(*serving: str, address: str = VIP, port: int = 53, protocol: Protocol = Protocol.UDP) -> Frontend:
+def frontend(
+    *serving: str, address: str = VIP, port: int = 53, protocol: Protocol = Protocol.UDP, forgetful: bool = True
+) -> Frontend:
     """A frontend that forwards to these pods; without any it rejects."""
     key = FrontendKey(address, protocol, port)
     backends = tuple(Backend(pod, 5353, False) for pod in serving)
     verdict = Forward(Pool(backends), False) if backends else Reject()
     endpoints = frozenset(b.endpoint for b in backends)
-    return Frontend(key, "default/dns", verdict, verdict, verdict, serving=endpoints)
+    return Frontend(key, "default/dns", verdict, verdict, verdict, serving=endpoints if forgetful else None)
 
 
 def table(*frontends: Frontend, nodes: frozenset[str] = frozenset()) -> ForwardingTable:
@@ -61,14 +64,24 @@ def noted(before: ForwardingTable, after: ForwardingTable) -> set[FrontendKey]:
         (table(frontend(*PODS)), table(frontend(PODS[0])), True),
         (table(frontend(*PODS)), table(frontend()), True),
         (table(frontend(PODS[0])), table(frontend(*PODS)), False),
-        (table(), table(frontend(PODS[0], protocol=Protocol.TCP)), False),
-        (table(frontend(PODS[0], protocol=Protocol.SCTP)), table(), False),
+        (table(), table(frontend(PODS[0], forgetful=False)), False),
+        (table(frontend(PODS[0], forgetful=False)), table(), False),
+        (table(frontend(*PODS, forgetful=False)), table(frontend(PODS[0], forgetful=False)), False),
+        (table(frontend(PODS[0], forgetful=False)), table(frontend(PODS[0])), True),
     ],
-    ids=["new", "removed", "one leaves", "all leave", "one comes", "TCP", "SCTP"],
+    ids=[
+        "new",
+        "removed",
+        "one leaves",
+        "all leave",
+        "one comes",
+        "TCP new",
+        "TCP gone",
+        "TCP leaves",
+        "forgets now",
+    ],
 )
-def test_only_changes_of_udp_frontends_that_strand_flows_matter(
-    before: ForwardingTable, after: ForwardingTable, matters: bool
-) -> None:
+def test_only_changes_that_strand_flows_matter(before: ForwardingTable, after: ForwardingTable, matters: bool) -> None:
     assert bool(noted(before, after)) is matters
 
 
@@ -85,7 +98,7 @@ def test_what_could_not_be_cleaned_stays_pending_until_it_could(monkeypatch: pyt
         cleaner.clean(after)
     assert cleaner.pending == {frontend(PODS[0]).key}
     monkeypatch.setattr("dataplane.conntrack.flows", lambda *_: iter(()))
-    assert cleaner.clean(after) == 0
+    assert cleaner.clean(after).total() == 0
     assert not cleaner.pending
 
 
@@ -124,17 +137,17 @@ def send(to: str, port: int = 53, source_port: int = 0) -> int:
         return int(client.getsockname()[1])
 
 
-def existing() -> list[tuple[Endpoint, Endpoint]]:
+def existing(protocol: Protocol = Protocol.UDP) -> list[tuple[Endpoint, Endpoint]]:
     """(Whom the client wrote to, who answers) of every flow, sorted."""
     with Channel() as channel:
-        return sorted((f.destination, f.answers) for f in flows(channel, Family.IPV4))
+        return sorted((f.destination, f.answers) for f in flows(channel, Family.IPV4, protocol))
 
 
 def clean(before: ForwardingTable, after: ForwardingTable) -> int:
     cleaner = FlowCleaner()
     try:
         cleaner.note(Changes.between(before, after))
-        return cleaner.clean(after)
+        return cleaner.clean(after).total()
     finally:
         cleaner.close()
 
@@ -167,6 +180,25 @@ def test_flows_of_a_service_that_scales_to_zero_or_is_removed_go(on_a_host: Call
             send(VIP, source_port=1001)
             assert clean(table(frontend(*PODS)), after) == 1
             assert existing() == []
+
+    on_a_host(work)
+
+
+@pytest.mark.kernel
+def test_sctp_associations_go_where_the_table_says_so_and_only_there(on_a_host: Callable[..., None]) -> None:
+    def sctp(*serving: str, forgetful: bool) -> ForwardingTable:
+        return table(frontend(*serving, protocol=Protocol.SCTP, forgetful=forgetful))
+
+    def work() -> None:
+        translate(f"ip daddr {VIP} meta l4proto sctp dnat to {PODS[0]}:5353")
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_SCTP) as client:
+            client.bind((CLIENT, 0))
+            client.sendto(association(40000, 53), (VIP, 0))
+        assert existing(Protocol.SCTP) == [VIA[PODS[0]]]
+        assert clean(sctp(PODS[0], forgetful=False), sctp(forgetful=False)) == 0
+        assert clean(table(frontend(PODS[0])), table()) == 0
+        assert clean(sctp(PODS[0], forgetful=True), sctp(PODS[1], forgetful=True)) == 1
+        assert existing(Protocol.SCTP) == []
 
     on_a_host(work)
 

@@ -99,7 +99,7 @@ def some_frontend(chance: random.Random, key: FrontendKey) -> Frontend:
     pod, node, outside = (some_verdict(chance, pools) for _ in range(3))
     service = chance.choice(("default/a:http", "default/b:http", "default/c:dns"))
     sources = some(chance, RANGES) if chance.random() < 0.3 else None
-    serving = frozenset[Endpoint]()
+    serving: frozenset[Endpoint] | None = None
     if key.protocol is Protocol.UDP:
         extra = (Endpoint(address, 8080) for address in some(chance, BACKENDS[key.family]))
         serving = frozenset((*(b.endpoint for pool in pools for b in pool.backends), *extra))
