@@ -17,7 +17,7 @@ from dataplane.nft import kernel
 from dataplane.nft.layer3 import Layer3
 
 _PAYLOAD_NETWORK, _PAYLOAD_TRANSPORT = 1, 2
-_META_L4PROTO = 16
+_META_MARK, _META_L4PROTO = 3, 16
 _NUMGEN_RANDOM = 1
 
 
@@ -110,6 +110,8 @@ PORT = Field(
     (_PAYLOAD_TRANSPORT, 2),
 )
 
+MARK = Field("meta mark", "mark", 19, 4, _described(_UDATA_META, _META_MARK), (_META_MARK,))
+
 
 def random_number(below: int) -> Field:
     """A number from 0 to `below` - 1, drawn anew for every packet that asks."""
@@ -152,3 +154,4 @@ _INDEX = struct.Struct("=I")
 protocol = _PROTOCOL.pack
 port = _PORT.pack
 index = _INDEX.pack  #: a drawn number, in the machine's order
+mark = _INDEX.pack  #: a packet mark, likewise

@@ -30,6 +30,7 @@ class Holds(enum.Enum):
     VERDICT = enum.auto()
     ENDPOINT = enum.auto()  #: an address and a port
     ADDRESS = enum.auto()
+    MARK = enum.auto()  #: a packet mark, in the machine's order
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Set:
     def held(self, layer: Layer3) -> tuple[Field, ...]:
         """What a map has for a key, as fields that have the same types; none for verdicts."""
         both = (fields.destination(layer), fields.PORT)
-        return {Holds.ENDPOINT: both, Holds.ADDRESS: both[:1]}.get(self.holds, ())
+        return {Holds.ENDPOINT: both, Holds.ADDRESS: both[:1], Holds.MARK: (fields.MARK,)}.get(self.holds, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,7 @@ def _set_user_data(layer: Layer3, spec: Set) -> bytes:
     order = {"": _ORDER_INVALID, "integer": _ORDER_HOST}.get(single, _ORDER_NETWORK)
     data = user_data(_UDATA_KEY_ORDER, order)
     if spec.is_map:
-        held_order = _ORDER_NETWORK if spec.holds is Holds.ADDRESS else _ORDER_INVALID
+        held_order = {Holds.ADDRESS: _ORDER_NETWORK, Holds.MARK: _ORDER_HOST}.get(spec.holds, _ORDER_INVALID)
         data += user_data(_UDATA_DATA_ORDER, held_order)
     if len(spec.key) > 1 and any(f.type_name == "integer" for f in spec.key):
         # "integer" alone says neither length nor byte order: only `typeof` can be read back.

@@ -22,8 +22,9 @@ _NAT_DESTINATION = 1
 _MASQUERADE_FULLY_RANDOM = 0x10
 _REJECT_WITH_ICMP = 0
 _META_MARK, _META_INPUT_INTERFACE_NAME = 3, 6
-_CT_STATE, _CT_STATUS = 0, 2
+_CT_STATE, _CT_DIRECTION, _CT_STATUS, _CT_MARK = 0, 1, 2, 3
 _STATE_NEW, _STATUS_DNAT = 0x8, 0x20
+_REJECT_WITH_RESET = 1
 _FIB_SOURCE, _FIB_DESTINATION, _FIB_ADDRESS_TYPE, _LOCAL = 0x1, 0x2, 3, 2
 _INTERFACE_NAME_SIZE = 16
 
@@ -111,17 +112,23 @@ def from_interface(name: str, prefix: bool) -> Statement:
     return Statement(f'iifname "{name}{"*" if prefix else ""}"', code + _compare(_EQUAL, wanted))
 
 
-def _fib_local(which: int) -> bytes:
+def _fib_local(which: int, operation: int = _EQUAL) -> bytes:
     code = expression("fib", number(1, _FIRST), number(2, _FIB_ADDRESS_TYPE), number(3, which))
-    return code + _compare(_EQUAL, _NATIVE.pack(_LOCAL))
+    return code + _compare(operation, _NATIVE.pack(_LOCAL))
 
 
 FROM_THIS_HOST = Statement("fib saddr type local", _fib_local(_FIB_SOURCE))
 TO_THIS_HOST = Statement("fib daddr type local", _fib_local(_FIB_DESTINATION))
+TO_ELSEWHERE = Statement("fib daddr type != local", _fib_local(_FIB_DESTINATION, _NOT_EQUAL))
 
 NEW = Statement("ct state new", _has_bit(expression("ct", number(1, _FIRST), number(2, _CT_STATE)), _STATE_NEW))
 TRANSLATED = Statement(
     "ct status dnat", _has_bit(expression("ct", number(1, _FIRST), number(2, _CT_STATUS)), _STATUS_DNAT)
+)
+
+#: Packets of a connection that go the way its first one went.
+ORIGINAL = Statement(
+    "ct direction original", expression("ct", number(1, _FIRST), number(2, _CT_DIRECTION)) + _compare(_EQUAL, b"\0")
 )
 
 
@@ -186,6 +193,9 @@ def reject(layer: Layer3) -> Statement:
     return Statement("reject", code)
 
 
+RESET = Statement("reject with tcp reset", expression("reject", number(1, _REJECT_WITH_RESET), attribute(2, b"\0")))
+
+
 def look_up_verdict(key: tuple[Field, ...], map_name: str) -> Statement:
     code = fields.load(key) + _lookup(map_name, into=kernel.REGISTER_VERDICT)
     return Statement(f"{fields.concatenation(key)} vmap @{map_name}", code)
@@ -211,6 +221,50 @@ def _change_mark(mask: int, flip: int) -> bytes:
     load = expression("meta", number(2, _META_MARK), number(1, _FIRST))
     store = expression("meta", number(2, _META_MARK), number(3, _FIRST))
     return load + _bitwise(mask, flip) + store
+
+
+def set_mark_to(value: int) -> Statement:
+    """The packet's whole mark."""
+    text = f"meta mark set {value:#010x}"
+    return Statement(text, _constant(_FIRST, _NATIVE.pack(value)) + _store_mark())
+
+
+def look_up_mark(key: tuple[Field, ...], map_name: str) -> Statement:
+    """The packet's whole mark becomes what a map has for the key. Nothing there: go on with the next rule."""
+    code = fields.load(key) + _lookup(map_name, into=_FIRST) + _store_mark()
+    return Statement(f"meta mark set {fields.concatenation(key)} map @{map_name}", code)
+
+
+def clear_mark_bit(bit: int) -> Statement:
+    kept = ~bit & 0xFFFFFFFF
+    return Statement(f"meta mark set meta mark & {kept:#010x}", _change_mark(kept, 0))
+
+
+def mark_begins(prefix: int, mask: int) -> Statement:
+    """The bits of the mark under the mask are these."""
+    load = expression("meta", number(2, _META_MARK), number(1, _FIRST))
+    code = load + _bitwise(mask, 0) + _compare(_EQUAL, _NATIVE.pack(prefix))
+    return Statement(f"meta mark & {mask:#010x} == {prefix:#010x}", code)
+
+
+def mark_is(value: int) -> Statement:
+    load = expression("meta", number(2, _META_MARK), number(1, _FIRST))
+    return Statement(f"meta mark {value:#010x}", load + _compare(_EQUAL, _NATIVE.pack(value)))
+
+
+def _store_mark() -> bytes:
+    return expression("meta", number(2, _META_MARK), number(3, _FIRST))
+
+
+def connection_has_mark(bit: int) -> Statement:
+    load = expression("ct", number(1, _FIRST), number(2, _CT_MARK))
+    return Statement(f"ct mark & {bit:#010x} != 0x00000000", _has_bit(load, bit))
+
+
+def set_connection_mark(bit: int) -> Statement:
+    load = expression("ct", number(1, _FIRST), number(2, _CT_MARK))
+    store = expression("ct", number(2, _CT_MARK), number(4, _FIRST))
+    return Statement(f"ct mark set ct mark | {bit:#010x}", load + _bitwise(~bit & 0xFFFFFFFF, bit) + store)
 
 
 MASQUERADE = Statement("masquerade fully-random", expression("masq", number(1, _MASQUERADE_FULLY_RANDOM)))

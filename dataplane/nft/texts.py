@@ -8,7 +8,7 @@ import struct
 from dataplane.netlink import attributes
 from dataplane.nft import kernel
 from dataplane.nft.fields import Field
-from dataplane.nft.objects import Set
+from dataplane.nft.objects import Holds, Set
 
 _PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
 
@@ -19,7 +19,7 @@ def element(spec: Set, key: bytes, tail: bytes) -> str:
     last = end.get(kernel.NFTA_SET_ELEM_KEY_END)
     text = _key(spec.key, key, None if last is None else bytes(last[4:]))
     if kernel.NFTA_SET_ELEM_DATA in end:
-        text += f" : {_data(end[kernel.NFTA_SET_ELEM_DATA])}"
+        text += f" : {_data(spec, end[kernel.NFTA_SET_ELEM_DATA])}"
     return text
 
 
@@ -49,10 +49,12 @@ def address(packed: bytes) -> str:
     return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
 
 
-def _data(packed: memoryview) -> str:
+def _data(spec: Set, packed: memoryview) -> str:
     data = attributes.parse(packed)
     if kernel.NFTA_DATA_VALUE in data:
         value = bytes(data[kernel.NFTA_DATA_VALUE])
+        if spec.holds is Holds.MARK:
+            return f"{struct.unpack('=I', value)[0]:#010x}"
         if len(value) in (4, 16):
             return address(value)
         return f"{address(value[:-4])} . {int.from_bytes(value[-4:-2], 'big')}"

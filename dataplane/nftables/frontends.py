@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from dataplane.interface import DataplaneError
-from dataplane.nft import elements, fields
+from dataplane.nft import elements, fields, guard
 from dataplane.nft.layer3 import Layer3
 from dataplane.nft.objects import Chain
 from dataplane.nftables import shapes, skeleton
@@ -56,9 +54,7 @@ class Translator:
         route = self._routes.get((node_port, leaves))
         if route is None:
             route = self._routes[node_port, leaves] = self._route(node_port, leaves)
-        head = fields.protocol(key.protocol.number) + fields.port(key.port)
-        if not node_port:
-            head = fields.address(key.address) + head
+        head = guard.element_key(key)
         found: list[tuple[str, bytes, bytes]] = []
         if route.translated is not None:
             found.append((skeleton.NODE_PORTS if node_port else skeleton.SERVICES, head, route.translated))
@@ -71,13 +67,8 @@ class Translator:
             if pool.affinity is None:
                 name = _BACKENDS[node_port][slot]
                 found += [(name, head + index(i), tail(b[0], b[1])) for i, b in enumerate(pool.backends)]
-            for backend in pool.backends:
-                if backend.local:
-                    address = fields.address(backend.address)
-                    protocol = fields.protocol(key.protocol.number)
-                    hairpins.append(address + address + protocol + fields.port(backend.port))
-        if frontend.sources is not None:
-            found.extend(_limits(frontend, head))
+            hairpins.extend(guard.hairpins(frontend, pool))
+        found.extend(guard.limits(frontend, head))
         return Parts(found, hairpins, route.chains)
 
     def _route(self, node_port: bool, leaves: _Leaves) -> Route:
@@ -156,17 +147,3 @@ def _refusal(leaf: _Leaf) -> Way:
     if isinstance(leaf, Reject):
         return shapes.REJECT
     return shapes.DROP if isinstance(leaf, Drop) else shapes.ACCEPTED
-
-
-def _limits(frontend: Frontend, head: bytes) -> Iterator[tuple[str, bytes, bytes]]:
-    """The frontend is limited, and these networks are allowed. Overlapping ones are merged, as the kernel asks."""
-    if frontend.key.is_node_port:
-        # Kubernetes limits the sources of load balancer addresses only.
-        raise DataplaneError(f"nftables: {frontend.key} ({frontend.service}): a NodePort cannot limit its sources")
-    yield (skeleton.LIMITED, head, elements.NO_TAIL)
-    family = frontend.key.family
-    networks = (ipaddress.ip_network(text) for text in frontend.sources or ())
-    own = [n for n in networks if n.version == family]
-    for network in ipaddress.collapse_addresses(own):  # type: ignore[type-var]
-        first, last = network.network_address.packed, network.broadcast_address.packed
-        yield (skeleton.ALLOWED_SOURCES, head + first, elements.interval_end(head + last))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 from dataplane.changes import Changes
-from dataplane.nft import elements, fields
+from dataplane.nft import elements, fields, guard
 from dataplane.nft.layer3 import Layer3
 from dataplane.nft.objects import Chain, Set
 from dataplane.nft.plan import Plan, Relocation
@@ -103,8 +103,8 @@ class Ruleset:
             for chain in skeleton.chains(self._layer, table, self._mark):
                 self._chains.replace(chain)
         for name, (gone, come) in (
-            (skeleton.CLUSTER_IPS, changes.cluster_ips),
-            (skeleton.NODE_ADDRESSES, changes.node_addresses),
+            (guard.CLUSTER_IPS, changes.cluster_ips),
+            (guard.NODE_ADDRESSES, changes.node_addresses),
         ):
             plan.remove(name, self._addresses(gone))
             plan.add(name, self._addresses(come))
@@ -179,8 +179,8 @@ class Ruleset:
         for key in touched:
             if not self._hairpins[key]:
                 del self._hairpins[key]
-        plan.remove(skeleton.HAIRPIN, [(key, elements.NO_TAIL) for key in gone])
-        plan.add(skeleton.HAIRPIN, [(key, elements.NO_TAIL) for key in come])
+        plan.remove(guard.HAIRPIN, [(key, elements.NO_TAIL) for key in gone])
+        plan.add(guard.HAIRPIN, [(key, elements.NO_TAIL) for key in come])
 
     # --- affinity -----------------------------------------------------------------------------------------------
 

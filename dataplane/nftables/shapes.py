@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dataplane.nft import fields, names, statements
+from dataplane.nft import fields, guard, names, statements
 from dataplane.nft.layer3 import Layer3
 from dataplane.nft.objects import Chain, Holds, Set
 from dataplane.nft.statements import Rule, Statement, goto, rule
@@ -27,7 +27,7 @@ def backends_name(slot: int, node_port: bool) -> str:
 
 def backends(layer: Layer3, slot: int, node_port: bool) -> Set:
     """The map that holds the backends of the slot-th pool of each frontend."""
-    key = skeleton.NODE_PORT_KEY if node_port else skeleton.frontend_key(layer)
+    key = guard.NODE_PORT_KEY if node_port else guard.frontend_key(layer)
     draw = fields.random_number(2)  # the number only stands for its kind: each rule draws its own range
     return Set(backends_name(slot, node_port), (*key, draw), Holds.ENDPOINT)
 

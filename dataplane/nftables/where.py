@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from dataplane.nft import texts
+from dataplane.nft.guard import ALLOWED_SOURCES, LIMITED
 from dataplane.nft.layer3 import Layer3
 from dataplane.nftables.ruleset import Ruleset
-from dataplane.nftables.skeleton import ALLOWED_SOURCES, LIMITED
 from dataplane.table import Frontend
 
 _CALL = re.compile(r"\b(?:goto|jump) (\S+)")
