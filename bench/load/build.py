@@ -12,7 +12,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 BUILT = FOLDER / "built"
 SHARED = ("load.c", "histogram.c")
-FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-static")
+FLAGS = ("-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-static")
 
 
 def program(name: str) -> Path:

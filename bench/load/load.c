@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* load.c - time, processor time, options, and the end */
+#define _GNU_SOURCE /* for clocks and err; NOLINT(bugprone-reserved-identifier,cert-dcl*) */
 #include "load.h"
 
 #include <arpa/inet.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* udp_send.c - UDP packets, as many as it can or at a given rate */
+#define _GNU_SOURCE /* for sendmmsg; NOLINT(bugprone-reserved-identifier,cert-dcl*) */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_packet.h>

@@ -3,52 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from bench.load import build
-from lab.network.links import Links, inside
-from lab.network.namespace import Namespace
+from cable import Cable
 
 PORT = 8080
-
-
-@dataclass(frozen=True)
-class Cable:
-    """Two machines and nothing between them."""
-
-    sender: Namespace
-    receiver: Namespace
-    hardware_address: str  #: the receiver's
-
-
-@pytest.fixture
-def cable() -> Iterator[Cable]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, for network namespaces of its own")
-    lab = f"load-{os.getpid()}"
-    ends = Cable(Namespace(lab, "a").create(), Namespace(lab, "b").create(), "02:00:00:00:00:02")
-
-    def plug_in(links: Links) -> None:
-        links.add_veth("eth0", ends.receiver, "eth0", mac="02:00:00:00:00:01", peer_mac=ends.hardware_address)
-        links.add_address("eth0", "192.0.2.1/24")
-        links.up("eth0")
-
-    def receive(links: Links) -> None:
-        for number in (2, 3):
-            links.add_address("eth0", f"192.0.2.{number}/24")
-        links.up("eth0")
-
-    inside(ends.sender, plug_in)
-    inside(ends.receiver, receive)
-    yield ends
-    ends.sender.delete()
-    ends.receiver.delete()
 
 
 def sink(cable: Cable) -> subprocess.Popen[str]:
