@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from controller.api.client import Client
@@ -96,6 +96,7 @@ class Agent:
         self._triggered: list[float] = []  # when the changes began that are not programmed yet
         self._compiler = Compiler(node_view(options.node, None, ()))
         self._conflicts: tuple[Conflict, ...] = ()
+        self._complaints: Mapping[ServiceKey, tuple[str, ...]] = {}
         self.health = Health(limit=2 * options.pace.retry_most)
         self._health_server = HealthServer(self.health)
         self.metrics = Metrics(options.mode)
@@ -155,7 +156,8 @@ class Agent:
         return waited or bool(self._current_view().addresses)
 
     def _current_view(self) -> NodeView:
-        return node_view(self._options.node, self._node, self._addresses or ())
+        view = node_view(self._options.node, self._node, self._addresses or ())
+        return replace(view, picks=self._dataplane.picks)
 
     async def _synchronise(self) -> str:
         """What had to be left for later, in words: the rules are in force then."""
@@ -173,6 +175,7 @@ class Agent:
             self._view = view
         table = self._compiler.update(changes, view, self._cluster.networks())
         self._tell_conflicts()
+        self._tell_complaints()
         compiled = time.perf_counter()
         try:
             applied = await self._in_thread(lambda: self._dataplane.apply(table))
@@ -219,6 +222,15 @@ class Agent:
                 for loser in conflict.losers:
                     self._tell_of_service(loser, "FrontendConflict", "Program", note)
         self._conflicts = conflicts
+
+    def _tell_complaints(self) -> None:
+        complaints = dict(self._compiler.complaints)
+        for key, notes in complaints.items():
+            for note in notes:
+                if note not in self._complaints.get(key, ()):
+                    _log.warning("%s: %s", "/".join(key), note)
+                    self._tell_of_service(key, "AnnotationNotHeeded", "Program", note)
+        self._complaints = complaints
 
     async def _watch_addresses(self) -> None:
         def moved(addresses: frozenset[str]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from controller.annotations import complaints, pick_of
 from controller.endpoints import Candidate, endpoints_by_port
 from controller.health_check import HealthCheck, health_checks_of
 from controller.objects import EndpointSlice, Service, ServicePort
@@ -27,6 +28,7 @@ from dataplane.table import (
     Forward,
     Frontend,
     FrontendKey,
+    Pick,
     Pool,
     Protocol,
     Reject,
@@ -40,7 +42,8 @@ class NodeView:
 
     `addresses` are the node's own (``Node.status.addresses``); `node_port_addresses` those that NodePorts
     answer on, in the form of `ForwardingTable.node_addresses`. `forgetful` are the protocols whose flows are
-    forgotten once their endpoint serves no more (see `Frontend.serving`).
+    forgotten once their endpoint serves no more (see `Frontend.serving`). `picks` are the ways to pick
+    that its mode knows.
     """
 
     place: Place
@@ -49,6 +52,7 @@ class NodeView:
     detect_local: DetectLocal = field(default_factory=DetectLocal)
     masquerade_all: bool = False
     forgetful: frozenset[Protocol] = frozenset({Protocol.UDP})
+    picks: frozenset[Pick] = frozenset(Pick)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ class CompiledService:
     cluster_ips: frozenset[str]
     health_checks: tuple[HealthCheck, ...] = ()
     shortages: tuple[Shortage, ...] = ()  #: one for each service port and policy
+    complaints: tuple[str, ...] = ()  #: what is asked for and cannot be had
 
 
 def compile_service(service: Service, slices: Iterable[EndpointSlice], view: NodeView) -> CompiledService:
@@ -89,13 +94,15 @@ def compile_service(service: Service, slices: Iterable[EndpointSlice], view: Nod
     frontends: dict[FrontendKey, Frontend] = {}
     cluster_ips: set[str] = set()
     shortages: list[Shortage] = []
+    pick = pick_of(service, view.picks)
     for selected in select_service(service, pieces, view):
         cluster_ips.add(selected.facts.cluster_ip)
         shortages += _shortages(selected)
-        for frontend in _frontends(selected, view):
+        for frontend in _frontends(selected, view, pick):
             frontends.setdefault(frontend.key, frontend)
     checks = health_checks_of(service, pieces, view.place.node)
-    return CompiledService(frontends, frozenset(cluster_ips), checks, tuple(shortages))
+    unheeded = tuple(complaints(service, pieces, view.picks)) if frontends else ()
+    return CompiledService(frontends, frozenset(cluster_ips), checks, tuple(shortages), unheeded)
 
 
 def select_service(service: Service, slices: Iterable[EndpointSlice], view: NodeView) -> Iterable[Selected]:
@@ -131,11 +138,11 @@ def _shortages(selected: Selected) -> Iterable[Shortage]:
         yield Shortage(facts.family, "external")
 
 
-def _frontends(selected: Selected, view: NodeView) -> Iterable[Frontend]:
+def _frontends(selected: Selected, view: NodeView, pick: Pick | None) -> Iterable[Frontend]:
     facts, port, selection = selected.facts, selected.port, selected.selection
     affinity = facts.affinity(port)
-    cluster = _pool(selection.cluster, affinity, view.place)
-    local = _pool(selection.local, affinity, view.place)
+    cluster = _pool(selection.cluster, affinity, pick, view.place)
+    local = _pool(selection.local, affinity, pick, view.place)
     serving: frozenset[Endpoint] | None = None
     if selected.protocol in view.forgetful:
         # Ready but not serving: published although it is not ready (Service.spec.publishNotReadyAddresses).
@@ -170,10 +177,10 @@ def _frontends(selected: Selected, view: NodeView) -> Iterable[Frontend]:
         yield frontend(Entrance.NODE_PORT, facts.family.any_address, port.node_port, verdicts)
 
 
-def _pool(candidates: Sequence[Candidate], affinity: Affinity | None, place: Place) -> Pool | None:
+def _pool(candidates: Sequence[Candidate], affinity: Affinity | None, pick: Pick | None, place: Place) -> Pool | None:
     if not candidates:
         return None
-    return Pool(tuple([Backend(*c.endpoint, c.is_on(place.node)) for c in candidates]), affinity)
+    return Pool(tuple([Backend(*c.endpoint, c.is_on(place.node), c.weight) for c in candidates]), affinity, pick)
 
 
 def _internal(

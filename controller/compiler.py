@@ -57,6 +57,7 @@ class Compiler:
         self._contested: set[FrontendKey] = set()  # those with more than one claim
         self._health_checks: dict[ServiceKey, tuple[HealthCheck, ...]] = {}
         self._shortages: Counter[Shortage] = Counter()
+        self._complaints: dict[ServiceKey, tuple[str, ...]] = {}
         self._table = ForwardingTable(node_addresses=view.node_port_addresses, detect_local=view.detect_local)
 
     @property
@@ -72,6 +73,11 @@ class Compiler:
     def shortages(self) -> Mapping[Shortage, int]:
         """How many service ports lack endpoints on this node, by family and policy."""
         return self._shortages
+
+    @property
+    def complaints(self) -> Mapping[ServiceKey, tuple[str, ...]]:
+        """What Services ask for and cannot have, in words; of those where that is so."""
+        return self._complaints
 
     @property
     def conflicts(self) -> tuple[Conflict, ...]:
@@ -134,12 +140,15 @@ class Compiler:
     def _remember(self, key: ServiceKey, old: _Entry | None, new: _Entry | None) -> None:
         """What is not part of the table, but told about the Service."""
         self._health_checks.pop(key, None)
+        self._complaints.pop(key, None)
         if old is not None:
             self._shortages.subtract(old.compiled.shortages)
         if new is not None:
             self._shortages.update(new.compiled.shortages)
             if new.compiled.health_checks:
                 self._health_checks[key] = new.compiled.health_checks
+            if new.compiled.complaints:
+                self._complaints[key] = new.compiled.complaints
 
     def _move_claims(self, old: _Entry | None, new: _Entry | None) -> set[FrontendKey]:
         """One Service's claims, from what it was to what it is; returns the keys whose frontend may differ now."""

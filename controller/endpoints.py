@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
+from controller.annotations import weight_of
 from controller.objects import EndpointSlice, SliceEndpoint
 from dataplane.addresses import canonical_address
 from dataplane.table import Endpoint, Family
@@ -20,7 +21,7 @@ class Candidate(NamedTuple):
     """One endpoint of a service port, before anything is decided about it.
 
     The conditions are as discovery.k8s.io/v1 defines them, with unset ones filled in: `ready` and `serving`
-    true, `terminating` false. `about` is the slice's own entry.
+    true, `terminating` false. `about` is the slice's own entry, `weight` that of its slice.
     """
 
     endpoint: Endpoint
@@ -28,6 +29,7 @@ class Candidate(NamedTuple):
     serving: bool
     terminating: bool
     about: SliceEndpoint
+    weight: int = 1
 
     @property
     def zones(self) -> frozenset[str]:
@@ -68,13 +70,14 @@ def endpoints_by_port(slices: Iterable[EndpointSlice], family: Family) -> Candid
     for piece in sorted(slices, key=_by_name):
         if piece.address_type != family.word:
             continue
+        weight = weight_of(piece)
         entries = [e for e in map(_read, piece.endpoints or ()) if e and Family.of(e[0]) is family]
         for port in piece.ports or ():
             if port.name is None or not port.port:
                 continue
             known = found.setdefault((port.name, port.protocol or "TCP"), {})
             for address, ready, serving, terminating, about in entries:
-                candidate = Candidate(Endpoint(address, port.port), ready, serving, terminating, about)
+                candidate = Candidate(Endpoint(address, port.port), ready, serving, terminating, about, weight)
                 other = known.get(candidate.endpoint)
                 if other is None or candidate.rank() > other.rank():
                     known[candidate.endpoint] = candidate

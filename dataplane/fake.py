@@ -8,7 +8,7 @@ import time
 from dataplane.changes import Changes
 from dataplane.interface import Applied, DataplaneError, Drift
 from dataplane.reference import Decision, Packet, State, decide
-from dataplane.table import Drop, Forward, ForwardingTable, Frontend, FrontendKey, Verdict
+from dataplane.table import Drop, Forward, ForwardingTable, Frontend, FrontendKey, Pick, Verdict
 
 
 class FakeDataplane:
@@ -33,6 +33,10 @@ class FakeDataplane:
     def table(self) -> ForwardingTable:
         """What is in force: the last table that was applied."""
         return self._programmed
+
+    @property
+    def picks(self) -> frozenset[Pick]:
+        return frozenset(Pick)
 
     def apply(self, table: ForwardingTable) -> Applied:
         started = time.monotonic()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dataplane.table import Family, ForwardingTable, FrontendKey
+from dataplane.table import Family, ForwardingTable, FrontendKey, Pick
 
 
 class DataplaneError(Exception):
@@ -38,6 +38,10 @@ class Drift:
 
 class Dataplane(Protocol):
     """Carries out ForwardingTables. Used by one thread at a time."""
+
+    @property
+    def picks(self) -> frozenset[Pick]:
+        """The ways to pick that it knows; to be asked for no other. Weights it always knows."""
 
     def apply(self, table: ForwardingTable) -> Applied:
         """Make packets go where the table says: all or nothing, and only what changed since the last time.

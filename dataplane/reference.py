@@ -33,12 +33,13 @@ from dataplane.table import (
     ForwardingTable,
     Frontend,
     FrontendKey,
+    Pick,
     Pool,
     Protocol,
 )
 
 Choose: TypeAlias = Callable[[int], int]
-"""Given n, a number from 0 to n-1."""
+"""Given n, a number from 0 to n-1: the position in `Pool.drawn`, whichever way it was picked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,8 @@ class State:
     """What a node knows besides its table.
 
     `host_addresses` are all addresses of its interfaces, loopback ones too; `egress` holds per family the one
-    that masqueraded connections get. `affinity` and `flows` grow with `after`. `now` is in seconds.
+    that masqueraded connections get. `affinity` and `flows` grow with `after`. `now` is in seconds. `pick` is the
+    dataplane's own way, where a pool asks for none.
     """
 
     host_addresses: frozenset[str] = frozenset()
@@ -121,6 +123,7 @@ class State:
     now: float = 0.0
     affinity: Mapping[tuple[str, str], Remembered] = field(default_factory=lambda: MappingProxyType({}))
     flows: Mapping[FlowKey, Decision] = field(default_factory=lambda: MappingProxyType({}))
+    pick: Pick = Pick.RANDOM
 
     def after(self, packet: Packet, decision: Decision) -> State:
         """The state once this packet has gone its way: it may know one more flow, in both directions."""
@@ -291,13 +294,18 @@ def _pick(pool: Pool, client: str, state: State, choose: Choose, steps: list[Ste
         steps.append(step)
         if backend is not None:
             return backend, Fraction(1)
-    count = len(pool.backends)
-    index = choose(count) if count > 1 else 0
-    backend = pool.backends[index]
-    looked_at = ", ".join(map(str, pool.backends))
-    answer = f"{backend}, picked at random: 1 in {count}." if count > 1 else f"{backend}: there is no other."
-    steps.append(Step(Rule.PICK, looked_at, answer))
-    return backend, Fraction(1, count)
+    if len(pool.backends) == 1:
+        backend = pool.backends[0]
+        steps.append(Step(Rule.PICK, str(backend), f"{backend}: there is no other."))
+        return backend, Fraction(1)
+    drawn = pool.drawn
+    backend = drawn[choose(len(drawn))]
+    probability = Fraction(drawn.count(backend), len(drawn))
+    weighted = len(drawn) > len(pool.backends)
+    looked_at = ", ".join(f"{b} (weight {b.weight})" if weighted else str(b) for b in pool.backends)
+    share = f"{probability.numerator} in {probability.denominator}{' by weight' if weighted else ''}"
+    steps.append(Step(Rule.PICK, looked_at, f"{backend}, picked {_WAYS[pool.pick or state.pick]}: {share}."))
+    return backend, probability
 
 
 def _known_backend(pool: Pool, affinity: Affinity, client: str, state: State) -> tuple[Backend | None, Step]:
@@ -346,5 +354,12 @@ def _remember(affinity: Affinity, packet: Packet, backend: Backend, state: State
     entry = Remembered(backend.endpoint, state.now + affinity.seconds)
     return (affinity.name, packet.source.address), entry
 
+
+_WAYS = {
+    Pick.RANDOM: "at random",
+    Pick.ROUND_ROBIN: "in turn",
+    Pick.LEAST_CONNECTIONS: "for its few connections",
+    Pick.MAGLEV: "by the connection's addresses and ports",
+}
 
 _WORDS = {Client.POD: "a pod", Client.NODE: "this node", Client.OUTSIDE: "a client outside"}

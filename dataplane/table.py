@@ -7,7 +7,7 @@ down here. No Service, slice, policy or hint is left in it, only addresses and w
        one Verdict for each Client ─┬─ Forward(pool, masquerade)
        the sources allowed          ├─ Reject()
                                     └─ Drop()
-    Pool        an ordered tuple of Backends, and its affinity, if any
+    Pool        an ordered tuple of Backends, its affinity, if any, and how one of them is picked
 
 Addresses are strings in canonical form (as `socket.inet_ntop` writes them), IPv4 and IPv6 side by side in one
 table; networks are strings like ``10.96.0.0/12`` without host bits. A frontend whose address is the
@@ -22,6 +22,7 @@ built. That is what makes `Changes.between` cheap: what did not change is the sa
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -88,12 +89,13 @@ class Backend(NamedTuple):
     """One place that serves a service port.
 
     `local` says that it runs on this node: then a connection may come back to its own sender (hairpin), and
-    must be masqueraded to return the same way.
+    must be masqueraded to return the same way. `weight` is how often it is picked, relative to the others in its pool.
     """
 
     address: str
     port: int
     local: bool
+    weight: int = 1
 
     @property
     def endpoint(self) -> Endpoint:
@@ -117,17 +119,39 @@ class Affinity:
     seconds: int
 
 
+class Pick(enum.StrEnum):
+    """How a backend is picked for a connection that affinity knows nothing of. All of them heed weights."""
+
+    RANDOM = "random"  #: by chance, as kube-proxy does
+    ROUND_ROBIN = "round-robin"  #: one after the other
+    LEAST_CONNECTIONS = "least-connections"  #: one with the fewest connections through this node, for its weight
+    MAGLEV = "maglev"  #: by addresses and ports: the same on every node, and for most clients when backends change
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The backends that one verdict chooses from: never empty, sorted by ``address:port``, without doubles."""
+    """The backends that one verdict chooses from: never empty, sorted by ``address:port``, without doubles.
+
+    `pick` is None if nothing was asked for: then each dataplane has its own way, which with most is random.
+    """
 
     backends: tuple[Backend, ...]
     affinity: Affinity | None = None
+    pick: Pick | None = None
+
+    @property
+    def drawn(self) -> tuple[Backend, ...]:
+        """The backends, each as often as its weight says, in the smallest such numbers: to draw one evenly from."""
+        weights = {backend.weight for backend in self.backends}
+        if len(weights) == 1:
+            return self.backends
+        step = math.gcd(*weights)
+        return tuple(b for backend in self.backends for b in [backend] * (backend.weight // step))
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Send the connection to one backend of the pool, each equally likely unless affinity knows better.
+    """Send the connection to one backend of the pool, as its affinity knows, else as its pick and the weights say.
 
     With `masquerade` the source becomes this node's address, so that answers come back through this node.
     """

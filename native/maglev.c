@@ -16,6 +16,9 @@
  * goes leaves its slots to the others, and few others change hands. Whoever builds a table of the same backends gets
  * the same table, so that several nodes agree without talking to each other.
  *
+ * With weights, whoever has the greatest takes a slot each time it is its turn, and the others as often as they have
+ * saved as much: so the slots that a backend is ahead or behind of its share stay below two.
+ *
  * A list need not be written down: it begins at a slot and goes on in equal steps, round and round. As the number of
  * slots is a prime, that comes by every slot once, whatever the step.
  */
@@ -25,25 +28,35 @@
 /**
  * maglev_build() - Fill a table
  * @slots:	MAGLEV_SLOTS of them: each is set to a position in @backends
- * @backends:	Their names, all different; in any order, but the table depends on it where two ask for one slot
+ * @backends:	Their names, all different, and their weights; in any order, but the table depends on it where two ask
+ *		for one slot
  * @count:	1 to MAGLEV_BACKENDS
  */
 void maglev_build(uint16_t *slots, struct maglev_backend *backends, uint32_t count)
 {
+	uint32_t greatest = 1;
+
 	memset(slots, 0xff, MAGLEV_SLOTS * sizeof(*slots)); /* FREE */
 	for (uint32_t i = 0; i < count; i++) {
 		backends[i].at = (uint32_t)(backends[i].name >> 32) % MAGLEV_SLOTS;
 		backends[i].step = (uint32_t)backends[i].name % (MAGLEV_SLOTS - 1) + 1;
+		backends[i].credit = 0;
+		if (backends[i].weight > greatest)
+			greatest = backends[i].weight;
 	}
-	for (uint32_t taken = 0, turn = 0; taken < MAGLEV_SLOTS; taken++) {
+	for (uint32_t taken = 0, turn = 0; taken < MAGLEV_SLOTS; turn = turn + 1 < count ? turn + 1 : 0) {
 		struct maglev_backend *backend = &backends[turn];
 
+		backend->credit += backend->weight;
+		if (backend->credit < greatest)
+			continue;
+		backend->credit -= greatest;
 		while (slots[backend->at] != FREE) {
 			backend->at += backend->step;
 			if (backend->at >= MAGLEV_SLOTS)
 				backend->at -= MAGLEV_SLOTS;
 		}
 		slots[backend->at] = (uint16_t)turn;
-		turn = turn + 1 < count ? turn + 1 : 0;
+		taken++;
 	}
 }

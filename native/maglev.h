@@ -18,11 +18,15 @@
  * @name:	Hash of what makes it itself: address and port
  * @at:		The slot that it asks for next
  * @step:	How far it goes on when that slot is taken
+ * @weight:	How many slots it gets, relative to the others; at least 1
+ * @credit:	How much of a slot it has coming
  */
 struct maglev_backend {
 	uint64_t name;
 	uint32_t at;
 	uint32_t step;
+	uint32_t weight;
+	uint32_t credit;
 };
 
 void maglev_build(uint16_t *slots, struct maglev_backend *backends, uint32_t count);

@@ -4,6 +4,44 @@
 
 #define MILLISECONDS UINT64_C(1000)
 
+/* The backend that a number below the sum of the weights belongs to. */
+static uint32_t position_of(const struct service_table *table, const struct service_pool *pool, uint32_t total,
+			    uint32_t number)
+{
+	const uint32_t *shares = table->shares + pool->first;
+	uint32_t from = 0, to = pool->count - 1;
+
+	if (total == pool->count)
+		return number;
+	/* The answer is in [from, to]: the first whose share reaches beyond the number. */
+	while (from < to) {
+		uint32_t middle = from + (to - from) / 2;
+
+		if (number < shares[middle])
+			to = middle;
+		else
+			from = middle + 1;
+	}
+	return from;
+}
+
+static uint32_t next_turn(struct service_draw *draw, struct random *random)
+{
+	/* A new table begins anywhere: if it began with the first, frequent changes would favour that. */
+	if (draw->turn == SERVICE_NO_TURN)
+		draw->turn = random_below(random, draw->total);
+	else
+		draw->turn = (uint32_t)(((uint64_t)draw->turn + draw->step) % draw->total);
+	return draw->turn;
+}
+
+/* Whether one has less to do than the other, for its weight. */
+static bool has_less(const struct service_backend *one, const struct service_backend *other,
+		     const struct flow_tally *tallies)
+{
+	return tallies[one->tally].active * other->weight < tallies[other->tally].active * one->weight;
+}
+
 /* One that has the fewest. The search begins anywhere, or the first of those with equally few would always be taken. */
 static uint32_t pick_least(const struct service_table *table, const struct service_pool *pool,
 			   const struct flow_tally *tallies, uint32_t begin)
@@ -14,7 +52,7 @@ static uint32_t pick_least(const struct service_table *table, const struct servi
 	for (uint32_t i = 1; i < pool->count; i++) {
 		uint32_t at = begin + i < pool->count ? begin + i : begin + i - pool->count;
 
-		if (tallies[backends[at].tally].active < tallies[backends[best].tally].active)
+		if (has_less(&backends[at], &backends[best], tallies))
 			best = at;
 	}
 	return best;
@@ -34,24 +72,22 @@ const struct service_backend *pick_backend(const struct service_table *table, co
 					   const struct flow_tally *tallies, uint32_t hash, struct random *random)
 {
 	const struct service_backend *backends = table->backends + pool->first;
-	uint32_t *turn = &table->turns[pool - table->pools];
+	struct service_draw *draw = &table->draws[pool - table->pools];
 
 	if (pool->count == 1)
 		return backends;
 	switch ((enum service_pick)pool->pick) {
 	case SERVICE_ROUND_ROBIN:
-		/* A new table begins anywhere: if it began with the first, frequent changes would favour that. */
-		*turn = *turn ? *turn % pool->count + 1 : random_below(random, pool->count) + 1;
-		return &backends[*turn - 1];
+		return &backends[position_of(table, pool, draw->total, next_turn(draw, random))];
 	case SERVICE_LEAST_CONNECTIONS:
 		return &backends[pick_least(table, pool, tallies, random_below(random, pool->count))];
 	case SERVICE_MAGLEV:
-		return &backends[table->maglevs[(size_t)*turn * MAGLEV_SLOTS + maglev_slot(hash)]];
+		return &backends[table->maglevs[(size_t)draw->turn * MAGLEV_SLOTS + maglev_slot(hash)]];
 	case SERVICE_RANDOM:
 	case SERVICE_PICKS:
 		break;
 	}
-	return &backends[random_below(random, pool->count)];
+	return &backends[position_of(table, pool, draw->total, random_below(random, draw->total))];
 }
 
 /**

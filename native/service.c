@@ -37,7 +37,8 @@ void service_carve(struct service_table *table, struct arena *arena, const struc
 	table->addresses = arena_take(arena, limits->addresses, sizeof(*table->addresses));
 	table->pod_interfaces = arena_take(arena, SERVICE_INTERFACES, sizeof(*table->pod_interfaces));
 	table->member_held = arena_take(arena, limits->members, sizeof(*table->member_held));
-	table->turns = arena_take(arena, limits->pools, sizeof(*table->turns));
+	table->draws = arena_take(arena, limits->pools, sizeof(*table->draws));
+	table->shares = arena_take(arena, limits->backends, sizeof(*table->shares));
 	table->maglevs = arena_take(arena, (size_t)limits->maglevs * MAGLEV_SLOTS, sizeof(*table->maglevs));
 	table->maglev_backends = arena_take(arena, MAGLEV_BACKENDS, sizeof(*table->maglev_backends));
 	index_carve(&table->frontend_index, arena, limits->frontends);
@@ -99,7 +100,8 @@ static bool is_good_frontend(const struct service_frontend *frontend, const stru
 
 static bool is_good_pool(const struct service_pool *pool, const struct service_image *image)
 {
-	if (pool->count == 0 || !is_within(pool->first, pool->count, image->counts.backends))
+	if (pool->count == 0 || pool->count > UINT32_MAX / SERVICE_WEIGHT_MOST ||
+	    !is_within(pool->first, pool->count, image->counts.backends))
 		return false;
 	if (pool->pick >= SERVICE_PICKS || (pool->pick == SERVICE_MAGLEV && pool->count > MAGLEV_BACKENDS))
 		return false;
@@ -119,7 +121,8 @@ static enum service_error check_image(const struct service_image *image)
 		const struct service_backend *backend = &image->backends[i];
 
 		if (!is_family(backend->family) || backend->tally >= counts->tallies ||
-		    backend->member >= counts->members)
+		    backend->member >= counts->members || backend->weight < 1 ||
+		    backend->weight > SERVICE_WEIGHT_MOST)
 			return SERVICE_BAD_BACKEND;
 	}
 	for (uint32_t i = 0; i < counts->pools; i++) {
@@ -207,8 +210,46 @@ static void build_maglev(struct service_table *table, const struct service_pool 
 
 		memcpy(words, &backend->address, sizeof(backend->address));
 		table->maglev_backends[i].name = hash_words(&table->key, words, 3);
+		table->maglev_backends[i].weight = backend->weight;
 	}
 	maglev_build(slots, table->maglev_backends, pool->count);
+}
+
+static uint32_t greatest_common_divisor(uint32_t a, uint32_t b)
+{
+	while (b > 0) {
+		uint32_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
+/*
+ * From one turn to the next in a round of @total turns, so that every number comes once in a round. Where weights make
+ * several numbers of one backend, they stand side by side: steps of about the golden ratio spread them over the round.
+ */
+static uint32_t choose_step(uint32_t total, uint32_t count)
+{
+	uint32_t step = (uint32_t)((uint64_t)total * 618 / 1000);
+
+	if (total == count)
+		return 1;
+	while (greatest_common_divisor(total, step) != 1)
+		step++;
+	return step;
+}
+
+static void prepare_draw(struct service_table *table, const struct service_pool *pool, struct service_draw *draw)
+{
+	uint32_t total = 0;
+
+	for (uint32_t i = 0; i < pool->count; i++) {
+		total += table->backends[pool->first + i].weight;
+		table->shares[pool->first + i] = total;
+	}
+	*draw = (struct service_draw){total, choose_step(total, pool->count), SERVICE_NO_TURN};
 }
 
 /* What each pool needs to pick. */
@@ -219,11 +260,11 @@ static void prepare_pools(struct service_table *table)
 	for (uint32_t i = 0; i < table->counts.pools; i++) {
 		const struct service_pool *pool = &table->pools[i];
 
-		table->turns[i] = 0;
+		prepare_draw(table, pool, &table->draws[i]);
 		if (pool->pick != SERVICE_MAGLEV)
 			continue;
 		build_maglev(table, pool, table->maglevs + (size_t)maglevs * MAGLEV_SLOTS);
-		table->turns[i] = maglevs++;
+		table->draws[i].turn = maglevs++;
 	}
 }
 

@@ -18,6 +18,9 @@
 /* Interfaces that packets can come in on. Number 0 stands for none: the packet is this host's own. */
 #define SERVICE_INTERFACES 4096
 
+/* The greatest weight of a backend. */
+#define SERVICE_WEIGHT_MOST 100
+
 /**
  * enum service_client - Who opens a connection (dataplane.table.Client, in its order)
  * @SERVICE_POD:	A local pod, as the detect-local rule says
@@ -45,8 +48,8 @@ enum service_action {
 };
 
 /**
- * enum service_pick - How a pool's backend is picked for a new connection
- * @SERVICE_RANDOM:		Each equally likely, as kube-proxy does
+ * enum service_pick - How a pool's backend is picked for a new connection; weights count with all of them
+ * @SERVICE_RANDOM:		By chance, as kube-proxy does
  * @SERVICE_ROUND_ROBIN:	One after the other
  * @SERVICE_LEAST_CONNECTIONS:	One of those that have the fewest connections through this node
  * @SERVICE_MAGLEV:		By the hash of addresses, ports and protocol: the same on every node with the same key
@@ -124,7 +127,7 @@ struct service_pool {
  * @local:	1 if it runs on this node
  * @tally:	Where its traffic is counted
  * @member:	What the affinity of its pool calls it; 0 without affinity
- * @zero:	Always 0
+ * @weight:	How often it is picked, relative to the others in its pool; 1 to SERVICE_WEIGHT_MOST
  */
 struct service_backend {
 	struct address address;
@@ -133,7 +136,7 @@ struct service_backend {
 	uint8_t local;
 	uint32_t tally;
 	uint32_t member;
-	uint32_t zero;
+	uint32_t weight;
 };
 
 /**
@@ -267,6 +270,21 @@ enum service_error {
 };
 
 /**
+ * struct service_draw - What a pool needs to pick, besides its backends
+ * @total:	The sum of their weights: numbers below it are drawn
+ * @step:	From one number to the next, with SERVICE_ROUND_ROBIN; no common divisor with @total
+ * @turn:	The number drawn last, or SERVICE_NO_TURN; with SERVICE_MAGLEV: which of service_table.maglevs it has
+ */
+struct service_draw {
+	uint32_t total;
+	uint32_t step;
+	uint32_t turn;
+};
+
+/* In service_draw.turn: nobody had one yet. */
+#define SERVICE_NO_TURN UINT32_MAX
+
+/**
  * struct service_table - A table that packets can be looked up in
  * @limits:		What there is room for
  * @counts:		What is there
@@ -280,7 +298,8 @@ enum service_error {
  * @pod_interfaces:	...
  * @families:		...
  * @member_held:	By member: 1 if a pool of this table holds it
- * @turns:		By pool: whose turn it is, with SERVICE_ROUND_ROBIN; or which of @maglevs it has
+ * @draws:		By pool
+ * @shares:		By backend: the sum of the weights of its pool, up to and with its own
  * @maglevs:		Tables of MAGLEV_SLOTS, one after the other
  * @maglev_backends:	Where they are built
  * @frontend_index:	From address, protocol and port to @frontends; a reference is a position plus one
@@ -299,7 +318,8 @@ struct service_table {
 	uint8_t *pod_interfaces;
 	struct service_family families[2];
 	uint8_t *member_held;
-	uint32_t *turns;
+	struct service_draw *draws;
+	uint32_t *shares;
 	uint16_t *maglevs;
 	struct maglev_backend *maglev_backends;
 	struct index frontend_index;

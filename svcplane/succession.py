@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 
 from dataplane.interface import Applied, Dataplane, DataplaneError, Drift
-from dataplane.table import ForwardingTable, FrontendKey
+from dataplane.table import ForwardingTable, FrontendKey, Pick
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +24,10 @@ class Succession:
         self._dataplane = dataplane
         self._remove_predecessors = remove_predecessors
         self._alone = False
+
+    @property
+    def picks(self) -> frozenset[Pick]:
+        return self._dataplane.picks
 
     def apply(self, table: ForwardingTable) -> Applied:
         applied = self._dataplane.apply(table)

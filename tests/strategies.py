@@ -229,8 +229,10 @@ BACKENDS = {
 @st.composite
 def pools(draw: st.DrawFn, family: Family, affinity: Affinity | None) -> Pool:
     """One to five backends in the order in which compiling puts them."""
-    found = draw(st.sets(st.sampled_from(BACKENDS[family]), min_size=1, max_size=5))
-    return Pool(tuple(sorted(found, key=str)), affinity)
+    found = sorted(draw(st.sets(st.sampled_from(BACKENDS[family]), min_size=1, max_size=5)), key=str)
+    if draw(st.integers(0, 3)) == 0:
+        found = [backend._replace(weight=draw(st.sampled_from((1, 2, 3, 10)))) for backend in found]
+    return Pool(tuple(found), affinity)
 
 
 def verdicts(pool: SearchStrategy[Pool]) -> SearchStrategy[Verdict]:

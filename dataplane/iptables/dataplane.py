@@ -19,7 +19,7 @@ from dataplane.iptables.skeleton import HOST_FIREWALL, OUR_OWN, guests
 from dataplane.iptables.variant import families
 from dataplane.iptables.watch import Fingerprint, Watch, watch
 from dataplane.iptables.where import where
-from dataplane.table import ForwardingTable, FrontendKey
+from dataplane.table import ForwardingTable, FrontendKey, Pick
 
 
 @dataclass(slots=True)
@@ -65,6 +65,10 @@ class IptablesDataplane:
                 side.watch = None
 
     # --- apply --------------------------------------------------------------------------------------------------
+
+    @property
+    def picks(self) -> frozenset[Pick]:
+        return frozenset({Pick.RANDOM})
 
     def apply(self, table: ForwardingTable) -> Applied:
         started = time.monotonic()

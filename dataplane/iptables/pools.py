@@ -1,7 +1,7 @@
 """From pools to chains: who is picked, and what happens to the packet there.
 
 KUBE-SVC-...  whoever is remembered at an endpoint goes there; of the others the first endpoint gets 1 in n, the
-              next 1 in n-1 of what is left, and so on, so that all are equally likely
+              next 1 in n-1 of what is left, and so on, so that all are as likely as their weights say
 KUBE-SEP-...  one endpoint: a client that is the endpoint itself is masqueraded, then the destination is translated
 """
 
@@ -33,8 +33,10 @@ def pool_rules(pool: Pool, service: str, chains: Sequence[str], *, comments: boo
         for backend, chain in zip(pool.backends, chains, strict=True):
             family = Family.of(backend.address)
             yield to(backend, rules.seen_within(chain, pool.affinity.seconds, family), chain)
-    for left, backend, chain in zip(range(len(chains), 0, -1), pool.backends, chains, strict=True):
-        yield to(backend, rules.one_in(left) if left > 1 else "", chain)
+    left = sum(backend.weight for backend in pool.backends)
+    for backend, chain in zip(pool.backends, chains, strict=True):
+        yield to(backend, rules.by_chance(backend.weight, left) if left > backend.weight else "", chain)
+        left -= backend.weight
 
 
 def endpoint_rules(

@@ -80,14 +80,9 @@ def flip_mark(mark: int) -> str:
     return f"-j MARK --set-xmark {mark:#x}/0x0"
 
 
-def one_in(count: int) -> str:
-    """A packet out of `count`, by chance."""
-    return f"-m statistic --mode random --probability {probability(count)}"
-
-
-def probability(count: int) -> str:
-    """1/count with ten decimals. The kernel keeps 31 bits of it."""
-    return f"{1 / count:.10f}"
+def by_chance(share: int, of: int) -> str:
+    """So many packets out of so many. The probability has ten decimals; the kernel keeps 31 bits of it."""
+    return f"-m statistic --mode random --probability {share / of:.10f}"
 
 
 def seen_within(memory: str, seconds: int, family: Family) -> str:

@@ -178,7 +178,7 @@ def _entry(
     proposals: Mapping[Endpoint, Chain],
 ) -> Chain:
     name = names.bounded(f"affine-{label}{f'.{index + 1}' if index else ''}")
-    endpoints = [backend.endpoint for backend in pool.backends]
+    endpoints = [backend.endpoint for backend in pool.drawn]
     rules: list[Rule] = []
     if len(maps) > 1:
         # Any proposal of the class will do: the map has its own answer for whoever comes this way.

@@ -24,7 +24,7 @@ from dataplane.nft.watch import Watch
 from dataplane.nftables import remembering
 from dataplane.nftables.ruleset import OutgrownError, Ruleset
 from dataplane.nftables.where import where
-from dataplane.table import ForwardingTable, FrontendKey
+from dataplane.table import ForwardingTable, FrontendKey, Pick
 
 _LAYERS = (IPV4, IPV6)
 
@@ -79,6 +79,10 @@ class NftablesDataplane:
         self._flows.close()
 
     # --- apply --------------------------------------------------------------------------------------------------
+
+    @property
+    def picks(self) -> frozenset[Pick]:
+        return frozenset({Pick.RANDOM})
 
     def apply(self, table: ForwardingTable) -> Applied:
         started = time.monotonic()

@@ -66,7 +66,7 @@ class Translator:
         for slot, pool in enumerate(pools):
             if pool.affinity is None:
                 name = _BACKENDS[node_port][slot]
-                found += [(name, head + index(i), tail(b[0], b[1])) for i, b in enumerate(pool.backends)]
+                found += [(name, head + index(i), tail(b[0], b[1])) for i, b in enumerate(pool.drawn)]
             hairpins.extend(guard.hairpins(frontend, pool))
         found.extend(guard.limits(frontend, head))
         return Parts(found, hairpins, route.chains)
@@ -132,7 +132,7 @@ def _leaves(frontend: Frontend, pods_are_told: bool, entry: Entry) -> tuple[list
         pool = verdict.pool
         slot = slot_of(pool)
         where = slot if pool.affinity is None else entry(pool, frontend.key.protocol)
-        return (where, len(pool.backends), verdict.masquerade)
+        return (where, len(pool.drawn), verdict.masquerade)
 
     pod, node, outside = verdicts(frontend, pods_are_told)
     return pools, (leaf(pod), leaf(node), leaf(outside))

@@ -7,7 +7,7 @@
     flows       the flows that are known, and what was counted
     saved       the same as JSON, to survive a restart
     limits      how much of everything, and how long
-    pick        the ways to pick a backend
+    maglev      what Maglev's way to pick is worth, in figures
     pcap        captured packets in files
 
 and inside: `image` (a ForwardingTable as flat arrays), `slots` (numbers that stay with what they were given to),

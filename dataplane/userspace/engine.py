@@ -15,12 +15,11 @@ from typing import Any
 from dataplane.changes import Changes
 from dataplane.fake import describe
 from dataplane.interface import Applied, DataplaneError, Drift
-from dataplane.table import Endpoint, Family, ForwardingTable, FrontendKey
+from dataplane.table import Endpoint, Family, ForwardingTable, FrontendKey, Pick
 from dataplane.userspace.batch import Batch, Link
 from dataplane.userspace.flows import Counters, Flow, Tally
 from dataplane.userspace.image import Encoder, Host, Image, unpacked
 from dataplane.userspace.limits import RFC_TIMEOUTS, Limits, Timeouts
-from dataplane.userspace.pick import Pick
 from dataplane.userspace.result import CLIENTS, OUTCOMES, REASONS, RULES, Result
 from dataplane.userspace.saved import Saved, SavedClient, SavedFlow
 from dataplane.userspace.structures import (
@@ -84,6 +83,10 @@ class Engine:
         self._native = ffi.NULL
 
     # Tables
+
+    @property
+    def picks(self) -> frozenset[Pick]:
+        return frozenset(Pick)
 
     def apply(self, table: ForwardingTable) -> Applied:
         """Put a table in force, between two batches. UDP flows and affinity that it ends are forgotten at once."""

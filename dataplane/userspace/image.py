@@ -8,6 +8,7 @@ again for what did not change.
 from __future__ import annotations
 
 import ipaddress
+import math
 import socket
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,11 +28,11 @@ from dataplane.table import (
     Forward,
     ForwardingTable,
     Frontend,
+    Pick,
     Pool,
     Protocol,
     Verdict,
 )
-from dataplane.userspace.pick import Pick
 from dataplane.userspace.slots import Slots
 from native.library import lib
 
@@ -46,6 +47,12 @@ _ADDRESS = struct.Struct("=16sBBxx")
 _FORWARD, _REJECT, _DROP, _ANYBODY = lib.SERVICE_FORWARD, lib.SERVICE_REJECT, lib.SERVICE_DROP, lib.SERVICE_ANYBODY
 
 _PROTOCOLS = {protocol: protocol.number for protocol in Protocol}
+_PICKS = {
+    Pick.RANDOM: lib.SERVICE_RANDOM,
+    Pick.ROUND_ROBIN: lib.SERVICE_ROUND_ROBIN,
+    Pick.LEAST_CONNECTIONS: lib.SERVICE_LEAST_CONNECTIONS,
+    Pick.MAGLEV: lib.SERVICE_MAGLEV,
+}
 _NOWHERE = (0, 0)
 
 
@@ -190,8 +197,8 @@ class Encoder:
         name = pool.affinity.name if pool.affinity else None
         encoded = EncodedPool(
             pool,
-            tallies=[(service, address, port) for address, port, _ in pool.backends],
-            members=[(name, address, port) for address, port, _ in pool.backends] if name is not None else (),
+            tallies=[(service, b.address, b.port) for b in pool.backends],
+            members=[(name, b.address, b.port) for b in pool.backends] if name is not None else (),
             affinities=[(name, family)] if name is not None else (),
         )
         numbers: list[list[int]] = []
@@ -222,9 +229,10 @@ class Encoder:
 
 
 def _backends(pool: Pool, family: Family, tallies: Sequence[int], members: Sequence[int]) -> bytes:
+    step = math.gcd(*(backend.weight for backend in pool.backends))
     return b"".join(
-        _BACKEND.pack(packed(address), port.to_bytes(2, "big"), family, local, tally, member, 0)
-        for (address, port, local), tally, member in zip(pool.backends, tallies, members, strict=True)
+        _BACKEND.pack(packed(address), port.to_bytes(2, "big"), family, local, tally, member, weight // step)
+        for (address, port, local, weight), tally, member in zip(pool.backends, tallies, members, strict=True)
     )
 
 
@@ -295,10 +303,10 @@ class _Assembly:
             encoded = self._encode_pool(pool, service)
             seconds = pool.affinity.seconds if pool.affinity else 0
             position = self._pools[key] = len(self._pool_parts)
-            pick = self._pick if len(pool.backends) > 1 else Pick.RANDOM
+            pick = (pool.pick or self._pick) if len(pool.backends) > 1 else Pick.RANDOM
             self._maglevs += pick is Pick.MAGLEV
             self._pool_parts.append(
-                _POOL.pack(len(self._backend_list), len(pool.backends), encoded.affinity, seconds, pick)
+                _POOL.pack(len(self._backend_list), len(pool.backends), encoded.affinity, seconds, _PICKS[pick])
             )
             self._backend_parts.append(encoded.backends)
             self._backend_list.extend(pool.backends)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataplane.reference import Choose, Outcome, Packet, Remembered, State, decide
 from dataplane.steps import Rule, Step
-from dataplane.table import Affinity, Endpoint, Family, Forward, ForwardingTable, Protocol
+from dataplane.table import Affinity, Endpoint, Family, Forward, ForwardingTable, Pick, Protocol
 from dataplane.userspace.batch import Link
 from dataplane.userspace.image import Host, unpacked
 from dataplane.userspace.result import Result
@@ -38,11 +38,18 @@ def packet_of(data: bytes, link: Link, interface: str | None) -> Packet | None:
     )
 
 
-def steps(table: ForwardingTable, host: Host, packet: Packet | None, result: Result, now: float) -> tuple[Step, ...]:
+def steps(
+    table: ForwardingTable,
+    host: Host,
+    packet: Packet | None,
+    result: Result,
+    now: float,
+    pick: Pick = Pick.RANDOM,
+) -> tuple[Step, ...]:
     """The questions that were asked about a packet, and the answers. Empty if none was, or it has no ports.
 
-    `packet` is the packet as it came in; `table`, `host` and `now` are what the engine had. A client that affinity
-    remembers, but at a backend that this pool does not hold, is told as one that is not remembered.
+    `packet` is the packet as it came in; `table`, `host`, `now` and `pick` are what the engine had. A client that
+    affinity remembers, but at a backend that this pool does not hold, is told as one that is not remembered.
     """
     if packet is None:
         return ()
@@ -52,7 +59,7 @@ def steps(table: ForwardingTable, host: Host, packet: Packet | None, result: Res
     if result.rule is Rule.FLOW and result.frontend is None:
         known = Step(Rule.FLOW, str(packet), "Yes: it is treated as the connection's first packet was.")
         return (known, dropped) if dropped else (known,)
-    decision = decide(table, packet, _state(host, packet, result, now), _chosen(result))
+    decision = decide(table, packet, _state(host, packet, result, now, pick), _chosen(result))
     if dropped is None or decision.outcome is not Outcome.FORWARD:
         return decision.steps
     # What the reference leaves to others: connections in progress, and the limits of the engine.
@@ -63,14 +70,14 @@ def steps(table: ForwardingTable, host: Host, packet: Packet | None, result: Res
 _BEFORE_PICK = frozenset({Rule.FRONTEND, Rule.SOURCES, Rule.CLIENT, Rule.VERDICT})
 
 
-def _state(host: Host, packet: Packet, result: Result, now: float) -> State:
+def _state(host: Host, packet: Packet, result: Result, now: float, pick: Pick) -> State:
     """What the node knew, as far as it can be told from what it did."""
     affinity = {}
     remembered = _affinity(result)
     if remembered is not None and result.backend is not None:
         entry = Remembered(result.backend.endpoint, now + remembered.seconds)
         affinity[remembered.name, packet.source.address] = entry
-    return State(host.addresses, host.egress, now, affinity)
+    return State(host.addresses, host.egress, now, affinity, pick=pick)
 
 
 def _affinity(result: Result) -> Affinity | None:
@@ -88,8 +95,8 @@ def _chosen(result: Result) -> Choose:
         if result.frontend is None or result.client is None or result.backend is None:
             return 0  # it was dropped before anything was picked, and what would have been is not told
         verdict = result.frontend.verdict(result.client)
-        if not isinstance(verdict, Forward) or len(verdict.pool.backends) != count:
+        if not isinstance(verdict, Forward) or len(verdict.pool.drawn) != count:
             raise AssertionError(f"the engine and the reference disagree about {result}")
-        return verdict.pool.backends.index(result.backend)
+        return verdict.pool.drawn.index(result.backend)
 
     return choose

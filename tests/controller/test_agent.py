@@ -282,13 +282,21 @@ def test_operators_hear_of_the_start_of_conflicts_and_of_failures() -> None:
     younger = service("shop", cluster_ip="10.96.0.82")
     younger["spec"]["externalIPs"] = ["198.51.100.9"]
 
+    odd = service("odd", cluster_ip="10.96.0.83")
+    odd["metadata"]["annotations"] = {"svcplane.dev/pick": "fastest"}
+
     async def act(scene: Scene) -> None:
         def told() -> set[tuple[str, str]]:
             return {(e["involvedObject"]["name"], e["reason"]) for e in scene.store.list(registry.CORE_EVENTS)[0]}
 
-        expected = {("n1", "Starting"), ("n1", "FailedToSync"), ("shop", "FrontendConflict")}
+        expected = {
+            ("n1", "Starting"),
+            ("n1", "FailedToSync"),
+            ("shop", "FrontendConflict"),
+            ("odd", "AnnotationNotHeeded"),
+        }
         await scene.until(lambda: told() == expected and bool(scene.dataplane.tables))
         scene.dataplane.drift = Drift(missing=("table ip svcplane",))
         await scene.until(lambda: told() == {*expected, ("n1", "RulesTampered")})
 
-    with_agent(act, (NODE, node()), (SERVICE, older), (SERVICE, younger), dataplane=dataplane)
+    with_agent(act, (NODE, node()), (SERVICE, older), (SERVICE, younger), (SERVICE, odd), dataplane=dataplane)

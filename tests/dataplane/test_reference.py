@@ -37,7 +37,19 @@ from dataplane.reference import (
     find_frontend,
 )
 from dataplane.steps import Rule
-from dataplane.table import Client, Endpoint, Family, Forward, ForwardingTable, FrontendKey, Protocol
+from dataplane.table import (
+    Backend,
+    Client,
+    Endpoint,
+    Family,
+    Forward,
+    ForwardingTable,
+    Frontend,
+    FrontendKey,
+    Pick,
+    Pool,
+    Protocol,
+)
 from flows import ask, every_decision, packet
 from strategies import tables
 
@@ -67,6 +79,19 @@ class TestForwarding:
         decisions = every_decision(self.TABLE, packet("c1", CLUSTER_IP, 80), state())
         assert [d.packet.destination.address for d in decisions] == [ADDRESSES[b][0] for b in ("b1", "b2", "b3", "b4")]
         assert {d.probability for d in decisions} == {Fraction(1, 4)}
+
+    def test_a_weight_makes_a_backend_more_likely_and_is_told(self) -> None:
+        light, heavy = Backend("10.244.1.1", 80, False, 10), Backend("10.244.1.2", 80, False, 90)
+        forward = Forward(Pool((light, heavy), pick=Pick.ROUND_ROBIN), False)
+        key = FrontendKey(CLUSTER_IP, Protocol.TCP, 80)
+        table = ForwardingTable({key: Frontend(key, "default/web", forward, forward, forward)})
+        decisions = every_decision(table, packet("c1", CLUSTER_IP, 80), state())
+        assert [(d.backend, d.probability) for d in decisions] == [(light, Fraction(1, 10))] + [
+            (heavy, Fraction(9, 10))
+        ] * 9
+        (step,) = [step for step in decisions[1].steps if step.rule is Rule.PICK]
+        assert step.looked_at == "10.244.1.1:80 (weight 10), 10.244.1.2:80 (weight 90)"
+        assert step.answer == "10.244.1.2:80, picked in turn: 9 in 10 by weight."
 
     def test_chance_is_not_asked_where_there_is_no_choice(self) -> None:
         def never(n: int) -> int:
@@ -513,7 +538,8 @@ def test_every_backend_is_one_of_its_verdict_s_pool(table: ForwardingTable, sent
 
 @given(tables(), packets())
 def test_what_could_happen_is_certain_to_happen_one_way_or_the_other(table: ForwardingTable, sent: Packet) -> None:
-    assert sum(decision.probability for decision in every_decision(table, sent, state())) == 1
+    by_backend = {decision.backend: decision.probability for decision in every_decision(table, sent, state())}
+    assert sum(by_backend.values()) == 1
 
 
 @given(tables(), st.lists(packets(), max_size=8), st.integers(), st.integers())

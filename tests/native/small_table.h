@@ -26,8 +26,8 @@ static inline enum service_error small_table_load(struct engine *engine, enum se
 	static const uint8_t protocols[] = {TUPLE_TCP, TUPLE_UDP, TUPLE_SCTP};
 	struct service_frontend frontends[3];
 	const struct service_backend backends[2] = {
-		{.address = {{10, 1, 0, 1}}, .port = htons(8080), .family = TUPLE_IPV4, .local = 1, .member = 1},
-		{.address = {{10, 1, 0, 2}}, .port = htons(80), .family = TUPLE_IPV4, .tally = 1, .member = 2},
+		{.address = {{10, 1, 0, 1}}, .port = htons(8080), .family = TUPLE_IPV4, .local = 1, .member = 1, .weight = 3},
+		{.address = {{10, 1, 0, 2}}, .port = htons(80), .family = TUPLE_IPV4, .tally = 1, .member = 2, .weight = 1},
 	};
 	const struct service_pool pool = {.count = 2, .affinity = 1, .seconds = 1, .pick = pick};
 	const struct service_address address = {{{10, 0, 0, 1}}, TUPLE_IPV4, SERVICE_CLUSTER_IP, 0};

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from dataplane.iptables.names import CLUSTER, ENDPOINT, PREFIXES, ChainNames, chain_hash
-from dataplane.iptables.rules import probability
+from dataplane.iptables.rules import by_chance
 from dataplane.table import Protocol
 
 
@@ -36,13 +36,20 @@ def test_the_first_thing_gets_the_name_that_kube_proxy_would_give() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "text"),
-    [(1, "1.0000000000"), (2, "0.5000000000"), (3, "0.3333333333"), (10, "0.1000000000"), (100000, "0.0000100000")],
+    ("share", "of", "text"),
+    [
+        (1, 1, "1.0000000000"),
+        (1, 2, "0.5000000000"),
+        (1, 3, "0.3333333333"),
+        (1, 10, "0.1000000000"),
+        (9, 10, "0.9000000000"),
+        (1, 100000, "0.0000100000"),
+    ],
 )
-def test_probabilities_have_ten_decimals(count: int, text: str) -> None:
-    assert probability(count) == text
+def test_probabilities_have_ten_decimals(share: int, of: int, text: str) -> None:
+    assert by_chance(share, of).split()[-1] == text
 
 
 def test_probabilities_get_smaller_and_smaller() -> None:
-    found = [float(probability(count)) for count in range(1, 100_002)]
+    found = [float(by_chance(1, count).split()[-1]) for count in range(1, 100_002)]
     assert all(a > b for a, b in pairwise(found))

@@ -12,17 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataplane.interface import DataplaneError
-from dataplane.table import Backend, Forward, ForwardingTable, Frontend, FrontendKey, Pool, Protocol
+from dataplane.table import Backend, Forward, ForwardingTable, Frontend, FrontendKey, Pick, Pool, Protocol
 from dataplane.userspace.engine import Engine
-from dataplane.userspace.pick import Pick, maglev_report, maglev_table
+from dataplane.userspace.maglev import maglev_report, maglev_table
 from small_node import HOST, LIMITS, Node
 
 VIP = "10.96.0.10"
 
 
-def web(count: int) -> ForwardingTable:
+def web(count: int, weights: tuple[int, ...] = (), pick: Pick | None = None) -> ForwardingTable:
     """One Service with so many backends."""
-    pool = Pool(tuple(Backend(f"10.244.2.{number}", 8080, False) for number in range(count)))
+    weights = weights or (1,) * count
+    backends = [Backend(f"10.244.2.{number}", 8080, False, weight) for number, weight in enumerate(weights)]
+    pool = Pool(tuple(backends), pick=pick)
     key = FrontendKey(VIP, Protocol.TCP, 80)
     forward = Forward(pool, False)
     return ForwardingTable({key: Frontend(key, "default/web:http", forward, forward, forward)})
@@ -65,6 +67,35 @@ def test_least_connections_evens_out_what_ended() -> None:
         assert [connect(node, port) for port in range(2000, 2003)] == ["10.244.2.3"] * 3
 
 
+def test_what_a_service_asks_for_comes_before_the_engines_own_way() -> None:
+    with Engine(HOST, limits=LIMITS, pick=Pick.RANDOM, seed=1) as engine:
+        engine.apply(web(3, pick=Pick.ROUND_ROBIN))
+        picked = [connect(Node(engine), port) for port in range(1000, 1009)]
+    assert picked[:3] == picked[3:6] == picked[6:]
+    assert len(set(picked)) == 3
+
+
+@pytest.mark.parametrize("pick", list(Pick))
+def test_every_way_to_pick_heeds_weights(pick: Pick) -> None:
+    with Engine(HOST, limits=replace(LIMITS, flows=1000), pick=pick, seed=1) as engine:
+        engine.apply(web(3, (60, 30, 10)))
+        shares = Counter(connect(Node(engine), port) for port in range(1000, 2000))
+    expected = {"10.244.2.0": 600, "10.244.2.1": 300, "10.244.2.2": 100}
+    # Chi-square with two degrees of freedom: one in a million is above 27.63.
+    assert sum((shares[name] - share) ** 2 / share for name, share in expected.items()) < 27.63
+    if pick in (Pick.ROUND_ROBIN, Pick.LEAST_CONNECTIONS):
+        assert shares == expected
+
+
+def test_round_robin_spreads_the_turns_of_a_heavy_backend() -> None:
+    with Engine(HOST, limits=LIMITS, pick=Pick.ROUND_ROBIN, seed=1) as engine:
+        engine.apply(web(2, (5, 3)))
+        picked = "".join(connect(Node(engine), port)[-1] for port in range(1000, 1016))
+    assert picked[:8] == picked[8:]
+    assert "000" not in picked
+    assert "11" not in picked
+
+
 def test_two_engines_with_one_seed_agree_by_maglev_whatever_they_have_seen() -> None:
     with picking(Pick.MAGLEV, 5) as one, picking(Pick.MAGLEV, 5) as other:
         connect(one, 999)
@@ -91,6 +122,14 @@ def test_the_shares_of_maglev_differ_by_one_slot_at_the_most(names: set[str]) ->
     shares = Counter(maglev_table(sorted(names)))
     assert len(shares) == len(names)
     assert max(shares.values()) - min(shares.values()) <= 1
+
+
+@given(st.lists(st.integers(1, 100), min_size=1, max_size=20))
+def test_the_shares_of_maglev_are_the_weights_give_or_take_two_slots(weights: list[int]) -> None:
+    slots = maglev_table([str(number) for number in range(len(weights))], weights)
+    shares = Counter(slots)
+    for number, weight in enumerate(weights):
+        assert abs(shares[number] - len(slots) * weight / sum(weights)) < 2
 
 
 def test_of_four_hundred_backends_one_leaves_and_few_slots_of_the_others_move() -> None:

@@ -27,6 +27,7 @@ from dataplane.table import (
     ForwardingTable,
     Frontend,
     FrontendKey,
+    Pick,
     Pool,
     Protocol,
     Reject,
@@ -36,7 +37,6 @@ from dataplane.userspace.batch import Link
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.image import Host
 from dataplane.userspace.limits import Limits, Timeouts
-from dataplane.userspace.pick import Pick
 from dataplane.userspace.result import Result
 from dataplane.userspace.telling import packet_of, steps
 from wire import with_right_checksums, written
@@ -116,8 +116,12 @@ def some_pool(chance: random.Random, family: Family) -> Pool:
     affinity = Affinity(chance.choice(("default/a:http", "default/b:http")), chance.randint(1, 20))
     endpoints = {(chance.choice(BACKENDS[family]), chance.choice((80, 8080))) for _ in range(chance.randint(1, 5))}
     return Pool(
-        tuple(Backend(address, port, not address.endswith("23")) for address, port in sorted(endpoints)),
+        tuple(
+            Backend(address, port, not address.endswith("23"), chance.choice((1, 1, 2, 100)))
+            for address, port in sorted(endpoints)
+        ),
         affinity if chance.random() < 0.5 else None,
+        chance.choice((None, None, *Pick)),
     )
 
 
@@ -137,6 +141,7 @@ class SameAsReference(RuleBasedStateMachine):
 
     @initialize(seed=seeds, pick=st.sampled_from(Pick))
     def begin(self, seed: int, pick: Pick) -> None:
+        self.pick = pick
         self.engine = Engine(HOST, limits=SMALL, timeouts=FOR_EVER, pick=pick, seed=7)
         self.engine.apply(some_table(seed))
 
@@ -193,7 +198,7 @@ class SameAsReference(RuleBasedStateMachine):
             self.forwarded.append((packet, decision))
         compare(data, result, decision, known=known)
         assert packet_of(data, Link.IP, packet.interface) == packet
-        told = steps(self.engine.table, HOST, packet, result, self.state.now)
+        told = steps(self.engine.table, HOST, packet, result, self.state.now, self.pick)
         assert [step.rule for step in told] == [step.rule for step in decision.steps]
 
     @invariant()
@@ -217,8 +222,8 @@ def position(result: Result, count: int) -> int:
     assert result.client is not None
     verdict = result.frontend.verdict(result.client)
     assert isinstance(verdict, Forward)
-    assert len(verdict.pool.backends) == count
-    return verdict.pool.backends.index(result.backend)  # type: ignore[arg-type]
+    assert len(verdict.pool.drawn) == count
+    return verdict.pool.drawn.index(result.backend)  # type: ignore[arg-type]
 
 
 def compare(data: bytes, result: Result, decision: Decision, *, known: bool) -> None:

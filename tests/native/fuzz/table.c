@@ -42,6 +42,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	image.counts.endpoints = bounded(input.counts.endpoints);
 	image.counts.ranges = bounded(input.counts.ranges);
 	image.counts.addresses = bounded(input.counts.addresses);
+	/* One weight of two is out of range. */
+	for (unsigned int i = 0; i < COUNT; i++)
+		input.backends[i].weight = input.backends[i].weight % (2 * SERVICE_WEIGHT_MOST) + 1;
 	image.frontends = input.frontends;
 	image.pools = input.pools;
 	image.backends = input.backends;

@@ -1,23 +1,13 @@
-"""How the engine picks a backend for a new connection, and what Maglev's way is worth in figures."""
+"""What Maglev's way to pick is worth, in figures."""
 
 from __future__ import annotations
 
-import enum
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from native.library import ffi, lib
-
-
-class Pick(enum.IntEnum):
-    """native/service.h, enum service_pick. Affinity comes before any of them."""
-
-    RANDOM = lib.SERVICE_RANDOM  #: each equally likely, as kube-proxy does
-    ROUND_ROBIN = lib.SERVICE_ROUND_ROBIN  #: one after the other
-    LEAST_CONNECTIONS = lib.SERVICE_LEAST_CONNECTIONS  #: one with the fewest connections through this node
-    MAGLEV = lib.SERVICE_MAGLEV  #: by addresses and ports: the same on every node that has the same seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +30,16 @@ class MaglevReport:
         )
 
 
-def maglev_table(names: Sequence[str]) -> list[int]:
-    """For each slot the position of its backend in `names`, all different. ValueError if there are none or too many."""
+def maglev_table(names: Sequence[str], weights: Sequence[int] | None = None) -> list[int]:
+    """For each slot the position of its backend in `names`, all different. ValueError if there are none or too many.
+
+    `weights` are at least 1 and as many as the names; without them all are alike.
+    """
     if not 0 < len(names) <= lib.MAGLEV_BACKENDS or len(set(names)) != len(names):
         raise ValueError(f"expected 1 to {lib.MAGLEV_BACKENDS} different names, got {len(names)}")
     backends = ffi.new("struct maglev_backend[]", len(names))
-    for backend, name in zip(backends, names, strict=True):
+    for backend, name, weight in zip(backends, names, weights or [1] * len(names), strict=True):
+        backend.weight = weight
         backend.name = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
     slots = ffi.new("uint16_t[]", lib.MAGLEV_SLOTS)
     lib.maglev_build(slots, backends, len(names))
