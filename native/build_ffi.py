@@ -34,6 +34,9 @@ UNITS = (
     "restore",
     "worker",
     "descriptor",
+    "forwarding",
+    "xsk",
+    "af_xdp",
 )
 
 # What Python may call and read, unit by unit: NAME.cdef, after those that it needs.
@@ -55,6 +58,8 @@ DECLARED = (
     "port",
     "worker",
     "descriptor",
+    "forwarding",
+    "af_xdp",
 )
 
 # Compiler warnings are errors in `make lint`, not here: a compiler that is newer than this file, and warns of

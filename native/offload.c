@@ -2,6 +2,7 @@
 /* offload.c - checksums that a host leaves to its network card */
 #include "offload.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #include "checksum.h"
@@ -17,7 +18,8 @@
  * calls this CHECKSUM_PARTIAL (include/linux/skbuff.h), virtio "needs csum"; such packets come out of packet sockets,
  * queues and tunnels.
  *
- * Nothing in the packet tells them from damaged ones, so whoever received it must say (engine_packet.flags). Translating
+ * Whoever received such a packet must say so (engine_packet.flags); the packet itself shows it nearly always, see
+ * offload_seems_unfinished(). Translating
  * then differs in two ways: the place holds a sum and not its complement, and only addresses are in it, since the card
  * will read the ports where they are (nat.c). The checksum of an IPv4 header is always whole. SCTP has no pseudo-header:
  * its place holds nothing of worth until the card has made the CRC.
@@ -37,6 +39,36 @@ static void finish(const struct packet *packet, size_t place)
 	uint16_t checksum = packet->tuple.protocol == TUPLE_UDP ? checksum_finish_udp(sum) : checksum_finish(sum);
 
 	memcpy(packet->transport + place, &checksum, sizeof(checksum));
+}
+
+/**
+ * offload_seems_unfinished() - Whether a packet was sent without its checksum, as far as the packet shows
+ * @packet:	What packet_parse() found
+ *
+ * For ports that are not told (AF_XDP). The answer is wrong if the checksum that was made happens to be the sum over the
+ * pseudo-header, once in 65,535 packets: finishing such a packet writes the checksum that it has. A damaged packet is
+ * taken for an unfinished one as rarely.
+ *
+ * Return: true if the checksum's place holds what a host writes there that leaves the rest to its card
+ */
+bool offload_seems_unfinished(const struct packet *packet)
+{
+	size_t place = packet->tuple.protocol == TUPLE_TCP ? TCP_CHECKSUM : UDP_CHECKSUM;
+	uint64_t sum = htons(packet->tuple.protocol) + (uint64_t)htons((uint16_t)packet->transport_length);
+	uint16_t written;
+
+	if (packet->kind != PACKET_TRANSPORT || packet->is_piece)
+		return false;
+	if (packet->tuple.protocol == TUPLE_SCTP) {
+		uint32_t crc;
+
+		memcpy(&crc, packet->transport + CRC32C_SCTP, sizeof(crc));
+		return crc == 0;
+	}
+	sum = checksum_add(sum, &packet->tuple.source, sizeof(packet->tuple.source));
+	sum = checksum_add(sum, &packet->tuple.destination, sizeof(packet->tuple.destination));
+	memcpy(&written, packet->transport + place, sizeof(written));
+	return written == checksum_fold(sum);
 }
 
 /**

@@ -9,6 +9,7 @@
 
 #include "packet.h"
 
+bool offload_seems_unfinished(const struct packet *packet);
 bool offload_finish(uint8_t *data, size_t length, enum packet_link link);
 
 #endif

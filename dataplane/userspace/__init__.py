@@ -9,6 +9,7 @@
     limits      how much of everything, and how long
     maglev      what Maglev's way to pick is worth, in figures
     pcap        captured packets in files
+    xdp         packets from interfaces to the engine and out again, past most of the kernel (AF_XDP)
 
 and inside: `image` (a ForwardingTable as flat arrays), `slots` (numbers that stay with what they were given to),
 `structures` (the C structures, made and read).

@@ -1,0 +1,48 @@
+"""What an AF_XDP port finds on a host, and what it leaves there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from dataplane.errors import InputError
+from dataplane.table import Family
+from dataplane.userspace.xdp.port import XdpLimits
+from lab.network.network import Network
+from lab.network.probe import Probe, run_probe
+from xdp_node import ADDRESSES, Node, pods
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with pods(f"xdp-host-{os.getpid()}", tmp_path_factory.mktemp("pods")) as made:
+        yield made
+
+
+def test_interfaces_are_as_before_when_the_port_is_closed(network: Network) -> None:
+    node = Node(network["n1"])
+    assert "prog/xdp" in network["n1"].run(["ip", "link"]).stdout
+    node.close()
+    left = network["n1"].run(["ip", "link"]).stdout
+    assert "prog/xdp" not in left
+    assert "svcplane-xdp" not in left
+    # Nobody answers at the Service's address now, and pods reach one another as ever.
+    assert run_probe(network["c1"], Probe(ADDRESSES[Family.IPV4]["b1"], 8080, count=4)).errors == ()
+
+
+def test_a_second_port_on_one_host_is_refused(network: Network) -> None:
+    first = Node(network["n1"])
+    try:
+        with pytest.raises(InputError, match=r"AF_XDP: cannot make the tun device svcplane-xdp: .*another svcplane"):
+            Node(network["n1"])
+    finally:
+        first.close()
+
+
+def test_too_many_frames_are_one_clear_line(network: Network) -> None:
+    with pytest.raises(InputError, match="AF_XDP: Invalid argument"):
+        Node(network["n1"], limits=XdpLimits(frames=8))
