@@ -32,11 +32,13 @@ UNITS = (
     "decision",
     "engine",
     "restore",
+    "access",
     "worker",
     "descriptor",
     "forwarding",
     "xsk",
     "af_xdp",
+    "nfqueue",
 )
 
 # What Python may call and read, unit by unit: NAME.cdef, after those that it needs.
@@ -55,11 +57,13 @@ DECLARED = (
     "decision",
     "engine",
     "restore",
+    "access",
     "port",
     "worker",
     "descriptor",
     "forwarding",
     "af_xdp",
+    "nfqueue",
 )
 
 # Compiler warnings are errors in `make lint`, not here: a compiler that is newer than this file, and warns of

@@ -131,6 +131,33 @@ void engine_swap(struct engine *engine)
 }
 
 /**
+ * engine_settle_some() - Forget some of what the table in force puts an end to
+ * @engine:	The engine
+ * @next:	The number of the flow to begin with, 0 for the first time; afterwards, of the one to go on with
+ * @most:	Flows to look at
+ *
+ * Return: true if there are no more
+ */
+bool engine_settle_some(struct engine *engine, uint32_t *next, uint32_t most)
+{
+	const struct service_table *table = engine_table(engine);
+
+	if (*next == 0) {
+		affinity_settle(&engine->affinities, table->member_held);
+		*next = 1; /* entry 0 is never used */
+	}
+	for (uint32_t i = 0; i < most && *next < engine->flows.fresh; i++) {
+		struct flow *flow = &engine->flows.flows[(*next)++];
+
+		if (!flow_in_use(flow) || goes_on(table, flow))
+			continue;
+		engine->flows.counters.settled++;
+		flow_remove(&engine->flows, flow);
+	}
+	return *next >= engine->flows.fresh;
+}
+
+/**
  * engine_settle() - Forget what the table in force puts an end to
  * @engine:	The engine
  *
@@ -139,17 +166,9 @@ void engine_swap(struct engine *engine)
  */
 void engine_settle(struct engine *engine)
 {
-	const struct service_table *table = engine_table(engine);
+	uint32_t next = 0;
 
-	affinity_settle(&engine->affinities, table->member_held);
-	for (uint32_t number = 1; number < engine->flows.fresh; number++) {
-		struct flow *flow = &engine->flows.flows[number];
-
-		if (!flow_in_use(flow) || goes_on(table, flow))
-			continue;
-		engine->flows.counters.settled++;
-		flow_remove(&engine->flows, flow);
-	}
+	(void)engine_settle_some(engine, &next, UINT32_MAX);
 }
 
 /* Where a packet of the batch begins; a packet that is not in the memory is one of no bytes. */

@@ -114,6 +114,7 @@ size_t engine_memory(const struct engine *engine);
 enum service_error engine_load(struct engine *engine, const struct service_image *image);
 void engine_swap(struct engine *engine);
 void engine_settle(struct engine *engine);
+bool engine_settle_some(struct engine *engine, uint32_t *next, uint32_t most);
 void engine_run(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets, size_t count,
 		enum packet_link link, uint64_t now);
 

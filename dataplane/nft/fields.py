@@ -109,6 +109,14 @@ PORT = Field(
     _described(_UDATA_PAYLOAD, _TRANSPORT_HEADER, 2),
     (_PAYLOAD_TRANSPORT, 2),
 )
+SOURCE_PORT = Field(
+    "th sport",
+    "inet_service",
+    13,
+    2,
+    _described(_UDATA_PAYLOAD, _TRANSPORT_HEADER, 1),
+    (_PAYLOAD_TRANSPORT, 0),
+)
 
 MARK = Field("meta mark", "mark", 19, 4, _described(_UDATA_META, _META_MARK), (_META_MARK,))
 

@@ -54,12 +54,12 @@ def rule(*statements: Statement) -> Rule:
 # --- conditions ---------------------------------------------------------------------------------------------------
 
 
-def _value(kind: int, value: bytes) -> bytes:
+def data(kind: int, value: bytes) -> bytes:
     return nested(kind, attribute(kernel.NFTA_DATA_VALUE, value))
 
 
 def _compare(operation: int, value: bytes) -> bytes:
-    return expression("cmp", number(1, _FIRST), number(2, operation), _value(3, value))
+    return expression("cmp", number(1, _FIRST), number(2, operation), data(3, value))
 
 
 def _bitwise(mask: int | bytes, flip: int | bytes) -> bytes:
@@ -67,7 +67,7 @@ def _bitwise(mask: int | bytes, flip: int | bytes) -> bytes:
     mask = _NATIVE.pack(mask) if isinstance(mask, int) else mask
     flip = _NATIVE.pack(flip) if isinstance(flip, int) else flip
     return expression(
-        "bitwise", number(1, _FIRST), number(2, _FIRST), number(3, len(mask)), _value(4, mask), _value(5, flip)
+        "bitwise", number(1, _FIRST), number(2, _FIRST), number(3, len(mask)), data(4, mask), data(5, flip)
     )
 
 
@@ -322,7 +322,7 @@ def _update(set_name: str, *data: bytes) -> bytes:
 
 
 def _constant(register: int, value: bytes) -> bytes:
-    return expression("immediate", number(1, register), _value(2, value))
+    return expression("immediate", number(1, register), data(2, value))
 
 
 def _port(port: int) -> bytes:

@@ -7,8 +7,10 @@ with Engine(host=Host(addresses, egress), seed=7) as engine:
 
 from __future__ import annotations
 
+import errno
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -20,6 +22,7 @@ from dataplane.userspace.batch import Batch, Link
 from dataplane.userspace.flows import Counters, Flow, Tally
 from dataplane.userspace.image import Encoder, Host, Image, unpacked
 from dataplane.userspace.limits import RFC_TIMEOUTS, Limits, Timeouts
+from dataplane.userspace.port import Port
 from dataplane.userspace.result import CLIENTS, OUTCOMES, REASONS, RULES, Result
 from dataplane.userspace.saved import Saved, SavedClient, SavedFlow
 from dataplane.userspace.structures import (
@@ -38,6 +41,8 @@ from native.library import ffi, lib
 
 ROOM_FOR_ANSWER = 48
 """Bytes by which the answer to a rejected packet can be longer: an IPv6 header and one of ICMP."""
+
+_FLOWS_AT_ONCE = 1024
 
 
 class Engine:
@@ -61,6 +66,8 @@ class Engine:
         self._native: Any = lib.engine_create(native_config(self._limits, timeouts, seed))
         if not self._native:
             raise DataplaneError(f"cannot make an engine with {self._limits}: a limit of 0, or not enough memory")
+        self._worker: Any = None
+        self._ports: tuple[Port, ...] = ()
         self._host = host or Host()
         self._interfaces: dict[str, int] = {}
         self._table = ForwardingTable()
@@ -79,6 +86,7 @@ class Engine:
 
     def close(self) -> None:
         """Give all memory back. Everything but this raises ValueError afterwards."""
+        self.stop()
         lib.engine_destroy(self._native)
         self._native = ffi.NULL
 
@@ -100,12 +108,13 @@ class Engine:
         except DataplaneError:
             self._table, self._full = before, True
             raise
-        lib.engine_settle(self._engine)
         full, self._full = self._full, False
         return Applied(full, len(changes.frontends), time.monotonic() - started)
 
     def set_host(self, host: Host) -> None:
-        """The node's addresses have changed."""
+        """The node's addresses may have changed."""
+        if host == self._host:
+            return
         before, self._host = self._host, host
         try:
             self._load()
@@ -124,6 +133,17 @@ class Engine:
             self._load()
         return number
 
+    def name_interfaces(self, names: Mapping[int, str]) -> None:
+        """Packets with these numbers come in on interfaces of these names, as far as the table's rule about local
+        pods can tell. For ports, which have numbers of their own; the others are `interface`'s to give."""
+        self._interfaces = {name: number for number, name in sorted(names.items())}
+        self._load()
+
+    def active(self, service: str, endpoint: Endpoint) -> int:
+        """How many flows of a service port go to one of its endpoints now."""
+        slot = self._encoder.tallies.slot((service, *endpoint))
+        return int(self._engine.flows.tallies[slot].active) if slot is not None else 0
+
     def audit(self) -> Drift:
         """Never any: the memory is this process's own."""
         return Drift()
@@ -136,7 +156,6 @@ class Engine:
         """Serve nothing new. Flows of TCP and SCTP go on until they end."""
         self._table, self._full = ForwardingTable(), True
         self._load()
-        lib.engine_settle(self._engine)
 
     def where(self, key: FrontendKey) -> str:
         """The frontend in one line, and a line for each of its backends with what was counted. KeyError if none."""
@@ -150,6 +169,43 @@ class Engine:
                 f"{tally.packets_to} packets to it and {tally.packets_from} from it"
             )
         return "\n".join(lines)
+
+    # Threads
+
+    def start(self, ports: Sequence[Port]) -> None:
+        """Carry packets between these ports and the engine from now on, with a thread for each; see native/worker.h.
+
+        What they carry needs no Python. Until `stop`, `run` and `send` must not be called; all else may. The ports
+        are the engine's until then.
+        """
+        worker = lib.worker_create(self._engine)
+        error = 0 if worker else -errno.ENOMEM
+        for port in ports:
+            error = error or lib.worker_add(worker, port.native)
+        error = error or lib.worker_start(worker)
+        if error:
+            lib.worker_destroy(worker)
+            raise DataplaneError(f"cannot start the threads of the engine: {os.strerror(-error)}")
+        self._worker, self._ports = worker, tuple(ports)
+
+    def stop(self) -> None:
+        """End the threads, each after the batch it is at, and close the ports. Nothing happens if none run."""
+        if self._worker is not None:
+            lib.worker_destroy(self._worker)
+            self._worker = None
+        for port in self._ports:
+            port.close()
+        self._ports = ()
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The ports that packets come in by."""
+        return self._ports
+
+    def failure(self) -> str:
+        """Why a thread has ended by itself, in words; "" if none has."""
+        error = lib.worker_error(self._worker) if self._worker is not None else 0
+        return os.strerror(-error) if error else ""
 
     # Packets
 
@@ -203,15 +259,17 @@ class Engine:
 
     @property
     def counters(self) -> Counters:
-        counted, flows = self._engine.counters, self._engine.flows
+        copy = ffi.new("struct access_counters *")
+        self._do("access_counters", copy)
+        counted = copy.engine
         return Counters(
             packets=counted.packets,
             bytes=counted.bytes,
             answers=counted.answers,
             outcomes=dict(zip(OUTCOMES, counted.outcomes, strict=True)),
             reasons={reason: n for reason, n in zip(REASONS, counted.reasons, strict=True) if reason is not None},
-            flows={"used": flows.used, **fields(flows.counters)},
-            clients={"used": self._engine.affinities.used, **fields(self._engine.affinities.counters)},
+            flows={"used": copy.flows_used, **fields(copy.flows)},
+            clients={"used": copy.affinities_used, **fields(copy.affinities)},
         )
 
     def tallies(self) -> dict[tuple[str, Endpoint], Tally]:
@@ -219,10 +277,12 @@ class Engine:
 
         A backend that is gone is there until its place is needed; its connections go on counting meanwhile.
         """
-        counted = self._engine.flows.tallies
+        known = self._encoder.tallies
+        counted = ffi.new("struct flow_tally[]", known.end)
+        self._do("access_tallies", ffi.new("struct access_tallies *", {"count": known.end, "into": counted}))
         return {
             (service, Endpoint(address, port)): tally_of(counted[slot])
-            for (service, address, port), slot in self._encoder.tallies.items()
+            for (service, address, port), slot in known.items()
         }
 
     def flows(self) -> Iterator[Flow]:
@@ -274,11 +334,22 @@ class Engine:
         return bool(lib.restore_client(self._engine, entry, saved.milliseconds) == lib.RESTORE_DONE)
 
     def _live_flows(self) -> Iterator[Any]:
-        table, now = self._engine.flows, self._engine.now
-        for number in range(1, table.fresh):
-            flow = table.flows[number]
-            if flow.tuples[0].family and flow.deadline > now:
-                yield flow
+        """Copies of the flows, in pieces, so that nobody waits for all of them."""
+        into = ffi.new("struct flow[]", _FLOWS_AT_ONCE)
+        piece = ffi.new("struct access_flows *", {"room": len(into), "into": into})
+        while not piece.end:
+            piece.count = 0
+            self._do("access_flows", piece)
+            yield from into[0 : piece.count]
+
+    def _do(self, task: str, argument: Any) -> None:
+        """Have a task of native/access.h done: between two batches, if threads are using the engine."""
+        if self._worker is None:
+            run = getattr(lib, task)
+            while not run(self._engine, argument):
+                pass
+        else:
+            lib.worker_ask(self._worker, ffi.addressof(lib, task), argument)
 
     def _saved_clients(self) -> Iterator[SavedClient]:
         table, now = self._engine.affinities, self._engine.now
@@ -303,7 +374,7 @@ class Engine:
         if error != lib.SERVICE_OK:
             self._encoder.discard(image)
             raise DataplaneError(f"the engine refused the table: {errors()[error]} ({self._limits})")
-        lib.engine_swap(self._engine)
+        self._do("access_settle", ffi.new("struct access_settle *", {"swap": True}))
         self._encoder.keep(image)
         self._image = image
 

@@ -55,6 +55,11 @@ class Slots(Generic[K]):
         entry = self._known.get(key)
         return entry[0] if entry is not None and entry[1] else None
 
+    def slot(self, key: K) -> int | None:
+        """The number that a key has, whether or not somebody holds it still."""
+        entry = self._known.get(key)
+        return entry[0] if entry is not None else None
+
     def key(self, number: int) -> K:
         """The key that has this number, held or not. KeyError if none has."""
         return self._keys[number]

@@ -1,0 +1,244 @@
+"""The userspace mode: rules that bring packets of Services to the C engine, which translates them.
+
+    steering    which packets, as rules          port      the kernel's queues
+    steered     what those rules hold            engine    what becomes of each packet
+    host        what depends on this host
+
+The kernel routes what comes back. The engine's threads need no Python: packets flow while a table is compiled, and
+while the agent is busy with anything else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dataplane.interface import Applied, DataplaneError, Drift
+from dataplane.netlink.channel import Channel
+from dataplane.nft import dump
+from dataplane.nft.audit import audit
+from dataplane.nft.layer3 import Layer3
+from dataplane.nft.objects import Chain
+from dataplane.nft.plan import Plan
+from dataplane.nft.statements import Statement, rule
+from dataplane.nft.transaction import RefusedError, Transaction
+from dataplane.nft.watch import Watch
+from dataplane.table import ForwardingTable, FrontendKey
+from dataplane.userspace import host, steering
+from dataplane.userspace.engine import Engine
+from dataplane.userspace.limits import LINUX_TIMEOUTS, Limits
+from dataplane.userspace.port import OUTSIDE, PODS, nfqueue_port
+from dataplane.userspace.steered import Steered, User
+
+_log = logging.getLogger(__name__)
+
+FIRST_QUEUE = 30720
+"""Number of the first packet queue; programs that read queues without being told begin at 0."""
+
+QUEUE_LENGTH = 4096
+"""Packets that may wait in each queue. At 200,000 a second, the last of them waits 20 ms."""
+
+_MOST_QUEUES = 4
+
+
+class UserspaceDataplane:
+    """Serves the network namespace of the thread that makes it. Used by one thread at a time.
+
+    `queues` is how many packet queues, and threads, there are: by default one for each processor, up to four.
+    DataplaneError if the kernel has no nf_tables, or nothing that sends packets to a queue.
+    """
+
+    def __init__(self, queues: int = 0, limits: Limits | None = None) -> None:
+        self._queues = queues or min(len(os.sched_getaffinity(0)), _MOST_QUEUES)
+        try:
+            self._channel = Channel()
+            self._watch = Watch(*steering.LAYERS.values())
+        except OSError as error:
+            raise DataplaneError(f"userspace: nf_tables is not to be used here: {error}") from error
+        self._queue = self._find_queue_statement()
+        self._limits = limits
+        self.engine = self._make_engine()
+        self._steered = Steered(self._is_busy)
+        self._sizes: dict[tuple[Layer3, str], int] = {}
+        self._known = False  #: what is written is what `_steered` says
+        self._applied = False
+
+    def close(self) -> None:
+        """End the threads, each after the batch it is at, and give everything back. The rules stay."""
+        self.engine.close()
+        self._channel.close()
+        self._watch.close()
+
+    # --- apply --------------------------------------------------------------------------------------------------
+
+    def apply(self, table: ForwardingTable) -> Applied:
+        started = time.monotonic()
+        before = self.engine.table
+        self._start(table)
+        self.engine.set_host(host.this_host())
+        applied = self.engine.apply(table)
+        try:
+            full, operations = self._steer(table)
+        except DataplaneError:
+            self._known = False
+            self.engine.apply(before)
+            raise
+        self._applied = True
+        return Applied(full, applied.operations + operations, time.monotonic() - started)
+
+    def _start(self, table: ForwardingTable) -> None:
+        """See that the threads run, and know where pods are."""
+        failure = self.engine.failure()
+        if failure:
+            _log.error("packets were not read any more (%s): beginning again", failure)
+        if self.engine.ports and not failure and table.detect_local == self.engine.table.detect_local:
+            return
+        self.engine.stop()
+        host.accept_translated_sources()
+        self.engine.name_interfaces({OUTSIDE: "", PODS: table.detect_local.interface})
+        ports = []
+        try:
+            for number in range(self._queues):
+                ports.append(nfqueue_port(FIRST_QUEUE + number, QUEUE_LENGTH, table.detect_local))
+        except DataplaneError:
+            for port in ports:
+                port.close()
+            raise
+        self.engine.start(ports)
+
+    def _steer(self, table: ForwardingTable) -> tuple[bool, int]:
+        """Have the rules bring what the table needs. Returns whether everything was written, and how much."""
+        old = self._steered.table
+        plans = self._steered.update(table)
+        same_chains = (old.service_cidrs, _any_address(old)) == (table.service_cidrs, _any_address(table))
+        counts = self._steered.counts()
+        grown = any(counts[place] > size for place, size in self._sizes.items())
+        if self._known and same_chains and not grown:
+            return False, self._write(plans)
+        return True, self._write_everything(table)
+
+    def _write(self, plans: dict[Layer3, Plan]) -> int:
+        transaction = Transaction()
+        for layer, plan in plans.items():
+            transaction.carry_out(layer, plan)
+        self._known = False
+        self._commit(transaction)
+        self._known = True
+        return transaction.operations
+
+    def _write_everything(self, table: ForwardingTable) -> int:
+        transaction = Transaction()
+        plans = self._cold(table)
+        with _reading():
+            self._watch.reset()  # whatever was done to the tables, this repairs it
+            for layer, plan in plans.items():
+                transaction.add_table(layer)
+                transaction.delete_table(layer)
+                transaction.add_table(layer)
+                transaction.carry_out(layer, plan)
+        self._commit(transaction)
+        sizes = ((layer, spec) for layer, plan in plans.items() for spec in plan.new_sets.values())
+        self._sizes = {(layer, spec.name): spec.size for layer, spec in sizes}
+        self._known = True
+        return transaction.operations
+
+    def _cold(self, table: ForwardingTable) -> dict[Layer3, Plan]:
+        plans = self._steered.everything()
+        for layer, plan in plans.items():
+            plan.new_chains = {chain.name: chain for chain in steering.chains(layer, table, self._queue)}
+        return plans
+
+    def _commit(self, transaction: Transaction) -> None:
+        if transaction:
+            with _reading(), self._watch.writing():
+                transaction.commit(self._channel)
+                self._watch.committed()
+
+    def _is_busy(self, user: User) -> bool:
+        return self.engine.active(*user) > 0
+
+    def _make_engine(self) -> Engine:
+        return Engine(host.this_host(), limits=self._limits, timeouts=LINUX_TIMEOUTS)
+
+    def _find_queue_statement(self) -> Statement:
+        """nf_tables' own, or iptables' where the kernel has not the former: tried in a table that never is there."""
+        refused: DataplaneError | None = None
+        for statement in (steering.queue, steering.queue_by_xtables):
+            made = statement(FIRST_QUEUE, self._queues)
+            trial = Transaction()
+            layer = next(iter(steering.LAYERS.values())).with_table(f"{steering.TABLE}-trial")
+            chain = Chain("trial", (rule(made),))
+            trial.add_table(layer)
+            trial.add_chain(layer, chain)
+            trial.add_rules(layer, chain)
+            trial.delete_table(layer)
+            try:
+                trial.commit(self._channel)
+                return made
+            except RefusedError as error:
+                refused = error
+        raise DataplaneError(
+            f"userspace: this kernel sends no packets to queues (CONFIG_NFT_QUEUE or CONFIG_NFT_COMPAT with "
+            f"CONFIG_NETFILTER_XT_TARGET_NFQUEUE): {refused}"
+        )
+
+    # --- looking ------------------------------------------------------------------------------------------------
+
+    def audit(self) -> Drift:
+        """Compare the rules with what they should be. The engine's memory is this process's own."""
+        plans = self._cold(self._steered.table) if self._applied else dict.fromkeys(steering.LAYERS.values())
+        with _reading(), self._watch.looking():
+            drifts = [audit(self._channel, layer, plan) for layer, plan in plans.items()]
+        missing = [text for drift in drifts for text in drift.missing]
+        if failure := self.engine.failure():
+            missing.append(f"a thread that reads packets: {failure}")
+        drift = Drift(tuple(missing), tuple(text for d in drifts for text in d.foreign))
+        if drift:
+            self._known = False
+        return drift
+
+    def tampered(self) -> bool:
+        """Whether somebody else may have changed the rules since the last audit, or a thread has ended.
+
+        What rules hold for connections that have ended meanwhile is removed on this occasion.
+        """
+        if self._known:
+            self._write(self._steered.prune())
+        with _reading():
+            return self._watch.tampered() or bool(self.engine.failure())
+
+    def where(self, key: FrontendKey) -> str:
+        """What the engine knows of a frontend, and the rules that bring it packets."""
+        text = self.engine.where(key)
+        layer = steering.LAYERS[key.family]
+        take = next(c for c in steering.chains(layer, self._steered.table, self._queue) if c.name == "take")
+        return f"{text}\n\ntable {layer} {layer.table}\n{take.text}"
+
+    def cleanup(self) -> None:
+        """Remove the rules and forget all flows."""
+        self.engine.close()
+        self.engine = self._make_engine()
+        transaction = Transaction()
+        with _reading():
+            for layer in steering.LAYERS.values():
+                if dump.table_exists(self._channel, layer):
+                    transaction.delete_table(layer)
+        self._commit(transaction)
+        self._steered = Steered(self._is_busy)
+        self._known = self._applied = False
+
+
+def _any_address(table: ForwardingTable) -> frozenset[str]:
+    return table.node_addresses & {family.any_address for family in steering.LAYERS}
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Whatever goes wrong with the sockets is a DataplaneError."""
+    try:
+        yield
+    except OSError as error:
+        raise DataplaneError(f"userspace: cannot talk to nf_tables: {error}") from error

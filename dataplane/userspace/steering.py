@@ -1,0 +1,202 @@
+"""The rules that bring the engine its packets: tables ``ip svcplane-userspace`` and ``ip6 svcplane-userspace``.
+
+    prerouting, output  -300   take       packets to frontends, of backends, and errors about either → the queues
+    prerouting, output  -299   leave      what came back translated is nobody's connection: notrack
+
+That is before the kernel tracks connections (-200), so it sees every packet as it is on the other side of the
+translation, and the rest of its way (routing, filters) is as if there were no Services. Translated packets must not be
+tracked: the two directions of a flow do not look like one any more (the client's packets show the backend, the
+answers the Service), so answers would be invalid to whoever asks for their state.
+
+What comes from a backend's address and port is taken too, whether it is an answer through the Service or to somebody
+who asked the backend directly: only the engine knows, and it passes the latter on as it is. All errors of ICMP are
+taken, because what they are about is inside. So is every piece of a packet but the first, which has no ports; if
+connections are tracked on this node there are none, because the kernel puts packets together before that (-400).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from dataplane.netlink.attributes import attribute, number, string
+from dataplane.nft import fields, statements
+from dataplane.nft.elements import NO_TAIL, Element
+from dataplane.nft.fields import PORT, PROTOCOL, SOURCE_PORT, Field, expression
+from dataplane.nft.kernel import Hook
+from dataplane.nft.layer3 import IPV4, IPV6, Layer3
+from dataplane.nft.objects import BaseHook, Chain, Set
+from dataplane.nft.statements import Rule, Statement, in_set, jump, rule
+from dataplane.table import Endpoint, Family, ForwardingTable, Frontend, FrontendKey, Protocol
+
+TABLE = "svcplane-userspace"
+LAYERS = {layer.family: layer.with_table(TABLE) for layer in (IPV4, IPV6)}
+
+FRONTENDS, NODE_PORTS, NODE_ADDRESSES = "frontends", "node-ports", "node-addresses"
+CLUSTER_IPS, BACKENDS = "cluster-ips", "backends"
+
+_PRIORITY = -300  #: as iptables' raw table
+
+# Sets are read by frontends' and backends' side alike: an address, a protocol and a port of either direction.
+NODE_PORT_KEY = (PROTOCOL, PORT)
+
+
+def sets(layer: Layer3) -> Iterator[Set]:
+    """The sets, which are all there is of a ForwardingTable in these rules."""
+    key = _to(layer)
+    yield Set(FRONTENDS, key)
+    yield Set(NODE_PORTS, NODE_PORT_KEY)
+    yield Set(NODE_ADDRESSES, key[:1])
+    yield Set(CLUSTER_IPS, key[:1])
+    yield Set(BACKENDS, key)
+
+
+def chains(layer: Layer3, table: ForwardingTable, queue: Statement) -> Iterator[Chain]:
+    """The chains. Of the table they depend on no frontend."""
+    hook = BaseHook
+    # What came in on the loopback interface was sent by this host, and taken there.
+    from_itself = rule(statements.from_interface("lo", False), statements.RETURN)
+    take, leave = rule(jump("take")), rule(jump("leave"))
+    yield Chain("take", tuple(_take(layer, table, queue)))
+    yield Chain("leave", tuple(_leave(layer)))
+    incoming = (from_itself, *_spoofed(layer), take)
+    yield Chain("take-prerouting", incoming, hook("filter", Hook.PREROUTING, _PRIORITY))
+    yield Chain("take-output", (take,), hook("filter", Hook.OUTPUT, _PRIORITY))
+    yield Chain("leave-prerouting", (from_itself, leave), hook("filter", Hook.PREROUTING, _PRIORITY + 1))
+    yield Chain("leave-output", (leave,), hook("filter", Hook.OUTPUT, _PRIORITY + 1))
+
+
+def _spoofed(layer: Layer3) -> Iterator[Rule]:
+    """Nobody else sends from this host's addresses. Linux drops such IPv4 packets unless accept_local is set; which it
+    is, for packets whose source *becomes* one in the engine."""
+    if layer.family is Family.IPV4:
+        yield rule(statements.FROM_THIS_HOST, statements.DROP)
+
+
+def _take(layer: Layer3, table: ForwardingTable, queue: Statement) -> Iterator[Rule]:
+    yield rule(in_set(_to(layer), FRONTENDS), NOTRACK, queue)
+    yield rule(*_to_node(layer, table), in_set(NODE_PORT_KEY, NODE_PORTS), NOTRACK, queue)
+    yield rule(in_set(_from(layer), BACKENDS), queue)
+    yield rule(in_set(_to(layer)[:1], CLUSTER_IPS), queue)
+    for network in sorted(table.service_cidrs):
+        if Family.of(network) is layer.family:
+            yield rule(statements.to_network(layer, network), queue)
+    for kind in _ICMP_ERRORS[layer.family]:
+        yield rule(_icmp(layer, kind), queue)
+    yield rule(_is_later_piece(layer), queue)
+
+
+def _leave(layer: Layer3) -> Iterator[Rule]:
+    """Answers, which come from a frontend now. Those to packets are not tracked from before the engine."""
+    yield rule(in_set(_from(layer), FRONTENDS), NOTRACK)
+    yield rule(statements.FROM_THIS_HOST, in_set((PROTOCOL, SOURCE_PORT), NODE_PORTS), NOTRACK)
+
+
+def _to(layer: Layer3) -> tuple[Field, ...]:
+    return (fields.destination(layer), PROTOCOL, PORT)
+
+
+def _from(layer: Layer3) -> tuple[Field, ...]:
+    return (fields.source(layer), PROTOCOL, SOURCE_PORT)
+
+
+def _to_node(layer: Layer3, table: ForwardingTable) -> tuple[Statement, ...]:
+    """The destination is an address on which NodePorts answer."""
+    if layer.family.any_address in table.node_addresses:
+        return (statements.TO_THIS_HOST, statements.not_to_network(layer, layer.loopback))
+    return (in_set((fields.destination(layer),), NODE_ADDRESSES),)
+
+
+# --- statements that only this mode needs -------------------------------------------------------------------------
+
+NOTRACK = Statement("notrack", expression("notrack"))
+
+_FIRST = fields.register(0)
+_PAYLOAD_NETWORK, _PAYLOAD_TRANSPORT = 1, 2
+
+#: Destination unreachable, time exceeded, parameter problem; packet too big in IPv6.
+_ICMP_ERRORS = {Family.IPV4: (3, 11, 12), Family.IPV6: (1, 2, 3, 4)}
+_ICMP_NUMBERS = {Family.IPV4: (1, "icmp"), Family.IPV6: (58, "icmpv6")}
+
+
+def _compare(value: bytes, *, equal: bool = True) -> bytes:
+    return expression(
+        "cmp",
+        number(1, _FIRST),
+        number(2, 0 if equal else 1),
+        statements.data(3, value),
+    )
+
+
+def _icmp(layer: Layer3, kind: int) -> Statement:
+    protocol, word = _ICMP_NUMBERS[layer.family]
+    code = PROTOCOL.load(_FIRST) + _compare(bytes([protocol]))
+    code += fields.payload(_PAYLOAD_TRANSPORT, 0, 1, _FIRST) + _compare(bytes([kind]))
+    return Statement(f"meta l4proto {protocol} {word} type {kind}", code)
+
+
+def _is_later_piece(layer: Layer3) -> Statement:
+    """It is a fragment whose offset is not zero."""
+    if layer.family is Family.IPV4:
+        load = fields.payload(_PAYLOAD_NETWORK, 6, 2, _FIRST)
+        return Statement("ip frag-off & 0x1fff != 0", load + _masked(b"\x1f\xff") + _compare(bytes(2), equal=False))
+    load = expression("exthdr", number(1, _FIRST), attribute(2, bytes([44])), number(3, 2), number(4, 2))
+    return Statement("frag frag-off != 0", load + _masked(b"\xff\xf8") + _compare(bytes(2), equal=False))
+
+
+def _masked(mask: bytes) -> bytes:
+    return expression(
+        "bitwise",
+        number(1, _FIRST),
+        number(2, _FIRST),
+        number(3, len(mask)),
+        statements.data(4, mask),
+        statements.data(5, bytes(len(mask))),
+    )
+
+
+def queue(first: int, count: int) -> Statement:
+    """Wait in one of `count` queues from `first` on, which depends on the processor that the packet is met by."""
+    fanout = _FANOUT if count > 1 else 0
+    code = expression(
+        "queue", *(attribute(kind, struct.pack(">H", n)) for kind, n in ((1, first), (2, count), (3, fanout)))
+    )
+    numbers = f"{first}-{first + count - 1}" if count > 1 else str(first)
+    return Statement(f"queue {'flags fanout ' if fanout else ''}to {numbers}", code)
+
+
+def queue_by_xtables(first: int, count: int) -> Statement:
+    """The same for kernels without nf_tables' own (CONFIG_NFT_QUEUE): iptables' target NFQUEUE, revision 3."""
+    fanout = _FANOUT if count > 1 else 0
+    information = struct.pack("=HHH2x", first, count, fanout)
+    code = expression("target", string(1, "NFQUEUE"), number(2, 3), attribute(3, information))
+    return Statement('xt target "NFQUEUE"', code)
+
+
+_FANOUT = 0x2  #: NFT_QUEUE_FLAG_CPU_FANOUT, NFQ_FLAG_CPU_FANOUT
+
+
+# --- elements -----------------------------------------------------------------------------------------------------
+
+
+def of_frontend(key: FrontendKey) -> tuple[str, Element]:
+    """The element that brings packets to a frontend, with the name of its set."""
+    protocol, port = fields.protocol(key.protocol.number), fields.port(key.port)
+    if key.is_node_port:
+        return NODE_PORTS, (protocol + port, NO_TAIL)
+    return FRONTENDS, (fields.address(key.address) + protocol + port, NO_TAIL)
+
+
+def of_backend(endpoint: Endpoint, protocol: Protocol) -> tuple[str, Element]:
+    """The element that brings a backend's answers."""
+    key = fields.address(endpoint.address) + fields.protocol(protocol.number) + fields.port(endpoint.port)
+    return BACKENDS, (key, NO_TAIL)
+
+
+def of_address(name: str, address: str) -> tuple[str, Element]:
+    return name, (fields.address(address), NO_TAIL)
+
+
+def endpoints(frontend: Frontend) -> frozenset[Endpoint]:
+    """Everybody who may answer for a frontend."""
+    return frozenset(b.endpoint for pool in frontend.pools for b in pool.backends) | frontend.serving
