@@ -26,7 +26,7 @@ from dataplane.nft.plan import Plan
 from dataplane.nft.statements import Statement, rule
 from dataplane.nft.transaction import RefusedError, Transaction
 from dataplane.nft.watch import Watch
-from dataplane.table import ForwardingTable, FrontendKey
+from dataplane.table import ForwardingTable, FrontendKey, Pick
 from dataplane.userspace import host, steering
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.limits import LINUX_TIMEOUTS, Limits
@@ -65,6 +65,11 @@ class UserspaceDataplane:
         self._sizes: dict[tuple[Layer3, str], int] = {}
         self._known = False  #: what is written is what `_steered` says
         self._applied = False
+
+    @property
+    def picks(self) -> frozenset[Pick]:
+        """All of them."""
+        return self.engine.picks
 
     def close(self) -> None:
         """End the threads, each after the batch it is at, and give everything back. The rules stay."""

@@ -199,4 +199,4 @@ def of_address(name: str, address: str) -> tuple[str, Element]:
 
 def endpoints(frontend: Frontend) -> frozenset[Endpoint]:
     """Everybody who may answer for a frontend."""
-    return frozenset(b.endpoint for pool in frontend.pools for b in pool.backends) | frontend.serving
+    return frozenset(b.endpoint for pool in frontend.pools for b in pool.backends) | (frontend.serving or frozenset())
