@@ -33,11 +33,13 @@ from controller.listener import Listener
 from controller.metrics import Metrics
 from controller.metrics_server import metrics_application
 from controller.metrics_state import StateCollector
+from controller.metrics_traffic import TrafficMetrics
 from controller.node import NodeOptions, node_view
 from controller.objects import Node
 from controller.runner import Pace, Runner
 from dataplane.errors import InputError
 from dataplane.interface import Dataplane, DataplaneError
+from dataplane.traffic import TrafficSource
 from dataplane.version import VERSION
 
 _log = logging.getLogger(__name__)
@@ -61,7 +63,8 @@ class AgentOptions:
     """How the agent runs.
 
     `healthz`, `metrics`: (address, port) to answer on, or None. `insist_on_addresses`: if one is taken, end.
-    `configuration` is what `/configz` shows, and `mode` what `/proxyMode` says.
+    `configuration` is what `/configz` shows, `flags` what `/flagz` shows, and `mode` what `/proxyMode` says.
+    `traffic_series`: how many Services, and how many backends, may have series of their own in `/metrics`.
     """
 
     node: NodeOptions
@@ -71,12 +74,19 @@ class AgentOptions:
     insist_on_addresses: bool = False
     mode: str = "nftables"
     configuration: Mapping[str, Any] = field(default_factory=dict)
+    flags: Mapping[str, str] = field(default_factory=dict)
+    traffic_series: int = 1000
 
 
 class Agent:
-    """One node's agent. `run` ends only by being cancelled; what is programmed stays then."""
+    """One node's agent. `run` ends only by being cancelled; what is programmed stays then.
 
-    def __init__(self, options: AgentOptions, client: Client, dataplane: Dataplane) -> None:
+    `traffic` is who counts what the dataplane forwards, if anybody does.
+    """
+
+    def __init__(
+        self, options: AgentOptions, client: Client, dataplane: Dataplane, traffic: TrafficSource | None = None
+    ) -> None:
         self._options = options
         self._dataplane = dataplane
         # The dataplane is used by one thread at a time: this one. The event loop goes on reading meanwhile.
@@ -103,6 +113,10 @@ class Agent:
         self.metrics.registry.register(
             StateCollector(self.health, self._health_server, self._cluster, self._compiler, self._reflectors, client)
         )
+        self._traffic: TrafficMetrics | None = None
+        if traffic is not None:
+            self._traffic = TrafficMetrics(traffic, lambda: self._compiler.table, options.traffic_series)
+            self.metrics.registry.register(self._traffic)
         self._health_checks = HealthCheckServers(lambda: self.health.healthy, self._health_check_failed)
         self.events = EventRecorder(client, options.node.name)
 
@@ -132,6 +146,8 @@ class Agent:
             raise wrong.exceptions[0] from None
         finally:
             await self._health_checks.close()
+            if self._traffic is not None:
+                self._traffic.close()
             # What is being programmed now is finished: whoever owns the dataplane may close it after this.
             self._thread.shutdown(wait=True, cancel_futures=True)
 
@@ -280,7 +296,12 @@ class Agent:
             yield Listener("healthzBindAddress", application, self._options.healthz, self._healthz_failed)
         if self._options.metrics is not None:
             application = metrics_application(
-                self.metrics.registry, self._options.mode, lambda: self._options.configuration
+                self.metrics.registry,
+                self._options.mode,
+                lambda: self._options.configuration,
+                flags=self._options.flags,
+                health=self.health,
+                refresh=self._traffic.refresh if self._traffic else None,
             )
             yield Listener("metricsBindAddress", application, self._options.metrics, self._metrics_failed)
 

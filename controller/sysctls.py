@@ -20,6 +20,7 @@ PROC_SYS = Path("/proc/sys")
 
 _MOST = 1 << 20  # connections; kube-proxy's cap, which wins over `min`
 _PER_BUCKET = 4
+_ACCOUNTING = "net/netfilter/nf_conntrack_acct"
 _MAX = "net/netfilter/nf_conntrack_max"
 _BUCKETS = "net/netfilter/nf_conntrack_buckets"
 _PREFIX = "net/netfilter/nf_conntrack_"
@@ -63,6 +64,14 @@ def set_conntrack(wanted: Conntrack, root: Path = PROC_SYS, cpus: int | None = N
     for name, value in timeouts(wanted).items():
         written += _set(root, name, value)
     return written
+
+
+def set_accounting(root: Path = PROC_SYS) -> list[str]:
+    """Have the kernel count packets and bytes of each connection that begins from now on. Returns what was written.
+
+    InputError if it can't be had.
+    """
+    return _set(root, _ACCOUNTING, 1)
 
 
 def _belongs_to_the_host(path: Path) -> bool:

@@ -22,13 +22,14 @@ from controller.configuration.check import problems
 from controller.configuration.options import agent_options, completed
 from controller.configuration.schema import KubeProxyConfiguration
 from controller.configuration.watch import contents
-from controller.sysctls import set_conntrack
+from controller.sysctls import set_accounting, set_conntrack
 from dataplane.errors import InputError
 from dataplane.interface import DataplaneError
 from dataplane.version import VERSION
 from svcplane import agent_flags
+from svcplane.agent_flags import OwnFlags
 from svcplane.logs import set_up_logging
-from svcplane.modes import IptablesFlags, clean_up, make_dataplane, remove_predecessors
+from svcplane.modes import IptablesFlags, clean_up, make_dataplane, make_traffic, remove_predecessors
 from svcplane.succession import Succession
 
 _log = logging.getLogger(__name__)
@@ -57,10 +58,10 @@ def run(args: argparse.Namespace) -> int:
             clean_up(configuration.mode)
             return 0
         if getattr(args, "init_only", False):
-            _set_up_host(configuration)
+            _set_up_host(configuration, OwnFlags.given(args))
             return 0
         _access(args, configuration)  # what is of no use is said before anything on this host changes
-        _set_up_host(configuration)
+        _set_up_host(configuration, OwnFlags.given(args))
         return asyncio.run(_run(args, configuration))
     except DataplaneError as error:
         _log.error("%s", error)
@@ -87,6 +88,7 @@ def configure(args: argparse.Namespace, text: str | None = None) -> tuple[KubePr
     else:
         configuration, remarks = agent_flags.from_flags(args), []
     configuration = completed(configuration)
+    OwnFlags.given(args)
     found = [f"{_name(args, field)}: {text}" for field, text in problems(configuration)]
     if found:
         raise InputError("\n".join(found))
@@ -117,9 +119,15 @@ def _write(path: Path, configuration: KubeProxyConfiguration) -> None:
         raise InputError(f"--write-config-to: can't write {path}: {error.strerror}") from error
 
 
-def _set_up_host(configuration: KubeProxyConfiguration) -> None:
+def _set_up_host(configuration: KubeProxyConfiguration, own: OwnFlags) -> None:
     for written in set_conntrack(configuration.conntrack):
         _log.info("set %s", written)
+    if own.traffic_series:
+        try:
+            for written in set_accounting():
+                _log.info("set %s", written)
+        except InputError as error:
+            _log.warning("packets and bytes are not counted, only connections: %s", error)
     try:
         Path("/proc/self/oom_score_adj").write_text(str(configuration.oom_score_adj))
     except OSError as error:
@@ -155,16 +163,24 @@ async def _run(args: argparse.Namespace, configuration: KubeProxyConfiguration) 
 
 
 async def _run_agent(args: argparse.Namespace, configuration: KubeProxyConfiguration) -> None:
-    access = _access(args, configuration)
+    access, own = _access(args, configuration), OwnFlags.given(args)
     given = {name: vars(args)[flag] for name in IptablesFlags._fields if (flag := f"iptables_{name}") in vars(args)}
     dataplane = make_dataplane(configuration, IptablesFlags(**given))
     try:
         async with Client(access) as client:
             alone = Succession(dataplane, lambda: remove_predecessors(configuration.mode))
             options = agent_options(
-                configuration, platform.node(), forget_sctp=getattr(args, "conntrack_forget_sctp", False)
+                configuration,
+                platform.node(),
+                forget_sctp=own.conntrack_forget_sctp,
+                traffic_series=own.traffic_series,
             )
-            await Agent(options, client, alone).run()
+            traffic = make_traffic(configuration.mode) if options.metrics and own.traffic_series else None
+            try:
+                await Agent(options, client, alone, traffic).run()
+            finally:
+                if traffic is not None:
+                    traffic.close()
     finally:
         dataplane.close()
 
@@ -182,7 +198,7 @@ async def _next_configuration(
             if new == configuration:
                 continue
             _access(args, new)
-            _set_up_host(new)
+            _set_up_host(new, OwnFlags.given(args))
         except (InputError, ApiServerError) as error:
             _log.error("the changed configuration is not used: %s", error)
             continue

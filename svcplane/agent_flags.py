@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from controller.configuration.duration import Duration
-from controller.configuration.fields import FIELDS, Field, Kind, value_of, with_value
+from controller.configuration.fields import FIELDS, Field, Kind, as_text, value_of, with_value
 from controller.configuration.options import completed
 from controller.configuration.schema import KubeProxyConfiguration
+from dataplane.errors import InputError
 from svcplane.flags import boolean, words
 
 
@@ -34,6 +35,14 @@ COMMANDS = (
         "how packets find their frontend in mode iptables: kube-proxy (rule by rule) or tree (by network first)",
     ),
     Command(("--conntrack-forget-sctp",), Kind.BOOLEAN, "forget SCTP flows whose endpoint is gone, as UDP's"),
+    Command(
+        ("--traffic-series",), Kind.INTEGER,
+        "how many Services, and how many backends, have traffic metrics of their own; 0: count none (default: 1000)",
+    ),
+    Command(
+        ("--keep-kube-proxy-rules",), Kind.BOOLEAN,
+        "leave the rules of a kube-proxy that ran here before; else they go once ours are in force",
+    ),
     Command(("--healthz-port",), Kind.INTEGER, "port of --healthz-bind-address; 0: nowhere"),
     Command(("--metrics-port",), Kind.INTEGER, "port of --metrics-bind-address; 0: nowhere"),
     Command(
@@ -46,6 +55,23 @@ COMMANDS = (
     ),
     Command(("--boot-id-file", "--machine-id-file"), Kind.TEXT, "unused by kube-proxy too", "nothing"),
 )  # fmt: skip
+
+
+class OwnFlags(NamedTuple):
+    """What kube-proxy has no field for. They count beside a file, too."""
+
+    conntrack_forget_sctp: bool = False
+    traffic_series: int = 1000
+    keep_kube_proxy_rules: bool = False
+
+    @staticmethod
+    def given(args: argparse.Namespace) -> OwnFlags:
+        """InputError if one is wrong."""
+        own = OwnFlags(**{name: vars(args)[name] for name in OwnFlags._fields if name in vars(args)})
+        if own.traffic_series < 0:
+            raise InputError(f"--traffic-series: {own.traffic_series} is less than nothing")
+        return own
+
 
 #: Flags that count beside --config, as they do for kube-proxy.
 _BESIDE_A_FILE = ("hostnameOverride", "logging.")
@@ -66,7 +92,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
                 field.kind,
                 field.meaning,
                 field.instead,
-                _text(value_of(default, field.path)),
+                as_text(value_of(default, field.path)),
                 field,
             )
 
@@ -183,15 +209,6 @@ _PARSERS: Mapping[Kind, Callable[[str], Any]] = {
 }
 
 
-def _text(value: Any) -> str:
-    """A default, as its flag would be written."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | dict):
-        return ",".join(map(str, value))
-    return str(value)
-
-
 def table() -> str:
     """All flags and fields in Markdown: docs/kube-proxy-flags.md."""
     default = completed(KubeProxyConfiguration())
@@ -199,7 +216,7 @@ def table() -> str:
     for command in COMMANDS:
         lines.append(_row(command.flags, "", "", command.meaning, command.instead))
     for field in FIELDS:
-        value = _text(value_of(default, field.path))
+        value = as_text(value_of(default, field.path))
         lines.append(_row(field.flags, field.path, value, field.meaning, field.instead))
     return "\n".join(lines) + "\n"
 

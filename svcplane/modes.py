@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from controller.configuration.schema import KubeProxyConfiguration
+from dataplane.conntrack_traffic import ConntrackTraffic
 from dataplane.interface import Dataplane
 from dataplane.iptables import IptablesDataplane, choose_variant
 from dataplane.iptables.chain import Layout
 from dataplane.iptables.variant import AUTO, installed_variants
 from dataplane.nftables import NftablesDataplane
+from dataplane.traffic import TrafficSource
+
+_log = logging.getLogger(__name__)
 
 
 class IptablesFlags(NamedTuple):
@@ -54,6 +59,15 @@ def make_dataplane(configuration: KubeProxyConfiguration, iptables: IptablesFlag
     InputError if this host's iptables is not as the flags want it, or they are wrong.
     """
     return _MODES[configuration.mode](configuration, iptables)
+
+
+def make_traffic(mode: str) -> TrafficSource | None:
+    """Who counts what is forwarded in this mode, in the calling thread's network namespace. None if nobody can."""
+    try:
+        return ConntrackTraffic()
+    except OSError as error:
+        _log.warning("traffic is not counted: the connection table can't be listened to: %s", error)
+        return None
 
 
 def clean_up(mode: str) -> None:

@@ -19,7 +19,8 @@ from controller.api.client import Client
 from controller.node import NodeOptions
 from controller.runner import Pace
 from dataplane.fake import FakeDataplane
-from dataplane.table import FrontendKey, Protocol
+from dataplane.table import ForwardingTable, FrontendKey, Protocol
+from dataplane.traffic import Taken
 from lab.api import registry
 from lab.api.server import ApiServer
 from lab.api.store import Store
@@ -27,6 +28,23 @@ from lab.api.store import Store
 NODE, SERVICE, SLICE = registry.NODES, registry.SERVICES, registry.ENDPOINT_SLICES
 
 WEB = FrontendKey("10.96.0.80", Protocol.TCP, 80)
+
+
+class FakeTraffic:
+    """Counts nothing by itself: what is put into `coming` is what flowed."""
+
+    lost = 0
+
+    def __init__(self) -> None:
+        self.coming: list[Taken] = []
+
+    def take(self, table: ForwardingTable) -> Taken:
+        return self.coming.pop(0) if self.coming else Taken({})
+
+    def close(self) -> None:
+        pass
+
+
 FAST = Pace(minimum=0.001, retry_first=0.005)
 
 
@@ -126,7 +144,7 @@ async def _scene(
     node = NodeOptions(**{"name": "n1", "cluster_cidrs": ("10.244.0.0/16",), **node_options})
     options = AgentOptions(node, FAST, healthz=None)
     async with Client(Access(f"http://127.0.0.1:{port}"), silence=silence) as client:
-        agent = Agent(options, client, dataplane)
+        agent = Agent(options, client, dataplane, FakeTraffic())
         for reflector in agent._reflectors:
             reflector._backoff = Backoff(first=0.005, most=0.05)
         task = asyncio.create_task(agent.run())

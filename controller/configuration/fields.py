@@ -153,6 +153,17 @@ def value_of(configuration: msgspec.Struct, path: str) -> Any:
     return value_of(value, rest) if rest else value
 
 
+def as_text(value: Any) -> str:
+    """A value as its flag would be written."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return ",".join(f"{name}={as_text(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)
+
+
 def with_value(configuration: msgspec.Struct, path: str, value: Any) -> Any:
     """The same configuration with another value at this path."""
     name, _, rest = path.partition(".")

@@ -9,6 +9,7 @@ import msgspec
 from controller.agent import AgentOptions
 from controller.configuration.addresses import listen_address
 from controller.configuration.decode import as_json
+from controller.configuration.fields import FIELDS, as_text, value_of
 from controller.configuration.schema import Iptables, KubeProxyConfiguration, Nftables
 from controller.node import PRIMARY, NodeOptions, check_options
 from controller.runner import Pace
@@ -30,7 +31,9 @@ def completed(configuration: KubeProxyConfiguration) -> KubeProxyConfiguration:
     return found
 
 
-def agent_options(configuration: KubeProxyConfiguration, host_name: str, *, forget_sctp: bool = False) -> AgentOptions:
+def agent_options(
+    configuration: KubeProxyConfiguration, host_name: str, *, forget_sctp: bool = False, traffic_series: int = 0
+) -> AgentOptions:
     """From a complete configuration without problems, and what kube-proxy's has no field for."""
     rules = rules_of(configuration)
     return AgentOptions(
@@ -41,6 +44,8 @@ def agent_options(configuration: KubeProxyConfiguration, host_name: str, *, forg
         insist_on_addresses=configuration.bind_address_hard_fail,
         mode=configuration.mode,
         configuration=as_json(configuration),
+        flags={flag: as_text(value_of(configuration, field.path)) for field in FIELDS for flag in field.flags[:1]},
+        traffic_series=traffic_series,
     )
 
 

@@ -10,11 +10,13 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 
 from controller.configuration.check import MODES
+from controller.health import Health
 from controller.metrics import Metrics
 from controller.metrics_page import metrics_page
 from controller.metrics_server import metrics_application
 from dataplane.interface import Applied
 from dataplane.table import Family
+from dataplane.version import VERSION
 from whole_agent import NODE, SERVICE, Scene, node, service, with_agent
 
 
@@ -74,6 +76,35 @@ def test_operators_find_what_kube_proxy_shows(path: str, kind: str, body: str) -
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
     asyncio.run(main())
+
+
+def test_status_and_flags_are_shown_as_other_components_show_them() -> None:
+    async def main() -> None:
+        application = metrics_application(CollectorRegistry(), "nftables", dict, flags={"--cluster-cidr": "10.0.0.0/8"})
+        async with TestClient(TestServer(application)) as client:
+            status = await (await client.get("/statusz")).text()
+            flags = await (await client.get("/flagz")).text()
+        assert "svcplane statusz" in status
+        assert f"Binary version: {VERSION}" in status
+        assert "Paths: /configz /flagz /healthz /metrics /metrics/slis /proxyMode /statusz" in status
+        assert "cluster-cidr=10.0.0.0/8" in flags.splitlines()
+
+    asyncio.run(main())
+
+
+def test_service_levels_follow_the_health() -> None:
+    health = Health(limit=10, clock=lambda: 0, stopwatch=lambda: 100)
+
+    async def main() -> list[str]:
+        application = metrics_application(CollectorRegistry(), "nftables", dict, health=health)
+        async with TestClient(TestServer(application)) as client, client.get("/metrics/slis") as answer:
+            text = await answer.text()
+        return [line for line in text.splitlines() if not line.startswith("#")]
+
+    livez, healthz = 'name="sync-proxy-rules",type="livez"', 'name="sync-proxy-rules",type="healthz"'
+    assert asyncio.run(main()) == [f"kubernetes_healthcheck{{{livez}}} 1.0", f"kubernetes_healthcheck{{{healthz}}} 0.0"]
+    health.pending_since = 50
+    assert f"kubernetes_healthcheck{{{livez}}} 0.0" in asyncio.run(main())
 
 
 @pytest.mark.parametrize(

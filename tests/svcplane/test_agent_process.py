@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from lab.cluster.down import down
 from lab.network.namespace import Namespace
@@ -150,6 +151,23 @@ def test_it_serves_from_kube_proxy_s_file_and_what_it_programmed_outlives_it(nod
     agent.send_signal(signal.SIGTERM)
     assert agent.wait(20) == 0
     assert node.reaches("10.96.0.80")
+
+
+def test_traffic_is_counted_by_service_and_backend(node: Node) -> None:
+    node.start_agent()
+    node.until(lambda: node.reaches("10.96.0.80"))
+    node.until(lambda: node.get("http://127.0.0.1:10249/metrics") is not None)
+    for _ in range(5):
+        assert node.reaches("10.96.0.80")
+
+    def counted(name: str) -> float:
+        text = (node.get("http://127.0.0.1:10249/metrics") or b"").decode()
+        samples = (s for family in text_string_to_metric_families(text) for s in family.samples if s.name == name)
+        return sum(s.value for s in samples if s.labels["service"] == "web")
+
+    node.until(lambda: counted("svcplane_service_connections_total") >= 5)
+    headers = 40  # of IPv4 and TCP, on each packet
+    assert counted("svcplane_backend_bytes_total") > headers * counted("svcplane_backend_packets_total")
 
 
 def test_one_capability_is_enough_after_the_settings_are_made(node: Node) -> None:
