@@ -193,6 +193,8 @@ static struct flow *open_flow(struct engine *engine, const struct packet *packet
 	flow.flags = decide_masquerade(table, &packet->tuple, interface, verdict, backend);
 	if (address_equal(&frontend->address, &any))
 		flow.flags |= FLOW_NODE_PORT;
+	if (frontend->ends_flows)
+		flow.flags |= FLOW_CAN_END;
 	if (flow.flags & FLOW_HAIRPIN)
 		decision->marks |= DECISION_HAIRPINNED;
 	if (flow.flags & FLOW_MASQUERADE) {

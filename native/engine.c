@@ -46,7 +46,8 @@ struct engine *engine_create(const struct engine_config *config)
 	struct arena arena = {0};
 	struct engine measured;
 
-	if (config->flows < 1 || config->flows > FLOW_MOST || config->affinities < 1)
+	if (config->flows < 1 || config->flows > FLOW_MOST || config->affinities < 1 ||
+	    !limit_is_good(&config->answers))
 		return NULL;
 	(void)engine_carve(&measured, &arena, config);
 	if (arena_create(&arena, arena.used) != 0)
@@ -60,6 +61,8 @@ struct engine *engine_create(const struct engine_config *config)
 	engine->flows.timeouts = config->timeouts;
 	engine->affinities.key = config->key;
 	engine->fragments.key = config->key;
+	engine->answers.key = config->key;
+	engine->answers.rates = config->answers;
 	return engine;
 }
 
@@ -111,7 +114,7 @@ static bool goes_on(const struct service_table *table, const struct flow *flow)
 	const struct tuple *reply = &flow->tuples[TRACKING_REPLY];
 	const struct service_frontend *frontend;
 
-	if (original->protocol != TUPLE_UDP)
+	if (!(flow->flags & FLOW_CAN_END))
 		return true;
 	frontend = service_find(table, flow->flags & FLOW_NODE_PORT ? &any : &original->destination,
 				original->family, original->protocol, original->destination_port);
@@ -161,7 +164,7 @@ bool engine_settle_some(struct engine *engine, uint32_t *next, uint32_t most)
  * engine_settle() - Forget what the table in force puts an end to
  * @engine:	The engine
  *
- * That is UDP flows to backends that serve no more, and affinity to backends that no pool holds any more. To be
+ * That is flows to backends that serve no more, where the table says so, and affinity to backends that no pool holds any more. To be
  * called before the next packet, whenever the table in force is another than before.
  */
 void engine_settle(struct engine *engine)
@@ -186,8 +189,15 @@ static void answer(struct engine *engine, const struct packet *packet, uint8_t *
 {
 	const struct service_family *family = &engine_table(engine)->families[packet->tuple.family == TUPLE_IPV6];
 	const struct address *source = family->can_masquerade ? &family->egress : &packet->tuple.destination;
-	size_t length = icmp_refuse(packet, data, described->room, source);
+	size_t length;
 
+	if (!icmp_may_refuse(packet))
+		return;
+	if (!limit_allows(&engine->answers, &packet->tuple.source, engine->now)) {
+		engine->counters.withheld++;
+		return;
+	}
+	length = icmp_refuse(packet, data, described->room, source);
 	if (length == 0)
 		return;
 	described->length = (uint32_t)length;

@@ -10,6 +10,7 @@
 #include "decision.h"
 #include "flow.h"
 #include "fragment.h"
+#include "limit.h"
 #include "packet.h"
 #include "random.h"
 #include "service.h"
@@ -28,6 +29,7 @@
  * @key:	Secret of the hashes
  * @seed:	Secret of chance; the same seed and packets give the same run
  * @timeouts:	How long flows may be silent
+ * @answers:	How many rejected packets are answered
  */
 struct engine_config {
 	struct service_limits limits;
@@ -36,6 +38,7 @@ struct engine_config {
 	struct hash_key key;
 	struct hash_key seed;
 	struct tracking_timeouts timeouts;
+	struct limit_rates answers;
 };
 
 /* The checksum of the transport is left to a network card (offload.h); taken away if it no longer is. */
@@ -66,6 +69,7 @@ struct engine_packet {
  * @outcomes:	By enum decision_outcome
  * @reasons:	By enum decision_reason; all but the first add up to the drops
  * @answers:	Rejected packets whose sender was told
+ * @withheld:	Rejected packets whose sender was not told, because there were too many
  */
 struct engine_counters {
 	uint64_t packets;
@@ -73,6 +77,7 @@ struct engine_counters {
 	uint64_t outcomes[DECISION_OUTCOMES];
 	uint64_t reasons[DECISION_REASONS];
 	uint64_t answers;
+	uint64_t withheld;
 };
 
 /**
@@ -87,6 +92,7 @@ struct engine_counters {
  * @current:	Which of them is in force
  * @loaded:	Whether the other was loaded, and waits for engine_swap()
  * @now:	The time of the batch in milliseconds; it never goes back
+ * @answers:	How many more rejected packets may be answered
  * @counters:	What went in, and what became of it
  * @packets:	What the packets of the batch are
  * @hints:	Where their flows may be
@@ -102,6 +108,7 @@ struct engine {
 	unsigned int current;
 	bool loaded;
 	uint64_t now;
+	struct limit answers;
 	struct engine_counters counters;
 	struct packet packets[ENGINE_BATCH];
 	struct decision_hint hints[ENGINE_BATCH];

@@ -40,9 +40,9 @@
  * up for a new one. This is what Linux does (early_drop() in nf_conntrack_core.c), with the same reason: under a
  * flood, those who were there before go on.
  *
- * *Backends that go.* A table of Services that comes into force does not touch TCP and SCTP flows: a terminating
- * backend can finish. UDP has no end, so its flows are forgotten when their frontend is gone or their backend
- * serves no more (engine_settle() in engine.c asks that of every UDP flow).
+ * *Backends that go.* A table of Services that comes into force does not touch TCP flows: a terminating backend can
+ * finish. UDP has no end, so its flows are forgotten when their frontend is gone or their backend serves no more. Which
+ * flows are treated like UDP the table says; engine_settle() in engine.c asks it about each.
  *
  * *Memory.* All entries and buckets come from the arena; an entry never moves. A million flows take 128 MB of
  * entries and 32 MB of index. Entries that were never used are behind the mark @fresh and have never been touched.

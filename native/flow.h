@@ -27,6 +27,7 @@
 #define FLOW_NODE_PORT	0x01 /* came in by a NodePort: its frontend has the unspecified address */
 #define FLOW_MASQUERADE 0x02 /* the backend sees this node's address */
 #define FLOW_HAIRPIN	0x04 /* the backend is the client itself */
+#define FLOW_CAN_END	0x08 /* its frontend says when it is forgotten: service_frontend.ends_flows */
 
 /**
  * struct flow - One flow and its translation: two cache lines

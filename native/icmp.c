@@ -161,8 +161,13 @@ static void write_ipv6(uint8_t *header, const struct packet *packet, size_t tota
 	memcpy(header + 24, &packet->tuple.source, sizeof(packet->tuple.source));
 }
 
-/* Whether an answer to this packet could reach one single sender, and would not be an answer to an answer. */
-static bool may_be_answered(const struct packet *packet)
+/**
+ * icmp_may_refuse() - Whether a packet may be answered by an error at all
+ * @packet:	What packet_parse() found
+ *
+ * Return: true if an answer would reach one single sender, and would not be an answer to an answer
+ */
+bool icmp_may_refuse(const struct packet *packet)
 {
 	static const struct address unspecified = {{0}};
 	uint8_t first = packet->tuple.source.bytes[0];
@@ -199,7 +204,7 @@ size_t icmp_refuse(const struct packet *packet, uint8_t *data, size_t room, cons
 		most = room - link;
 	if (total > most)
 		total = most;
-	if (total < least || !may_be_answered(packet))
+	if (total < least || !icmp_may_refuse(packet))
 		return 0;
 
 	uint8_t *network = data + link, *message = network + headers - ICMP_HEADER;

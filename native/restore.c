@@ -34,6 +34,20 @@ static bool is_good_tuple(const struct tuple *tuple)
 	       is_good_address(&tuple->destination, tuple->family);
 }
 
+/* FLOW_CAN_END, or 0. A frontend that is gone cannot tell any more; then only UDP has no end of its own. */
+static uint8_t can_end(const struct service_table *table, const struct flow *flow)
+{
+	static const struct address any = {{0}};
+	const struct tuple *original = &flow->tuples[TRACKING_ORIGINAL];
+	const struct service_frontend *frontend =
+		service_find(table, flow->flags & FLOW_NODE_PORT ? &any : &original->destination, original->family,
+			     original->protocol, original->destination_port);
+
+	if (frontend ? frontend->ends_flows : original->protocol == TUPLE_UDP)
+		return FLOW_CAN_END;
+	return 0;
+}
+
 /**
  * restore_flow() - Know a flow again
  * @engine:	The engine
@@ -63,6 +77,7 @@ enum restore_result restore_flow(struct engine *engine, const struct flow *saved
 	if (engine->flows.used >= engine->flows.capacity)
 		return RESTORE_FULL;
 	nat_prepare(&flow);
+	flow.flags = (uint8_t)(flow.flags & ~FLOW_CAN_END) | can_end(engine_table(engine), saved);
 	flow.deadline = engine->now + remaining;
 	flow.zero = 0;
 	flow.next_free = 0;

@@ -440,13 +440,13 @@ bool service_allows(const struct service_table *table, const struct service_fron
 }
 
 /**
- * service_serves() - Whether UDP flows from a frontend to an endpoint may go on
+ * service_serves() - Whether flows from a frontend to an endpoint may go on
  * @table:	The table
  * @frontend:	One of its frontends
  * @address:	The endpoint's address
  * @port:	The endpoint's port, in network byte order
  *
- * Return: true if the endpoint still serves
+ * Return: true if the endpoint still serves, or flows from there end by themselves
  */
 bool service_serves(const struct service_table *table, const struct service_frontend *frontend,
 		    const struct address *address, uint16_t port)
@@ -455,6 +455,8 @@ bool service_serves(const struct service_table *table, const struct service_fron
 	const struct service_endpoint wanted = {.address = *address, .port = port};
 	uint32_t from = 0, to = frontend->serving_count;
 
+	if (!frontend->ends_flows)
+		return true;
 	while (from < to) {
 		uint32_t middle = from + (to - from) / 2;
 		int order = memcmp(&wanted, &endpoints[middle], sizeof(wanted));

@@ -85,10 +85,10 @@ struct service_verdict {
  * @family:		TUPLE_IPV4 or TUPLE_IPV6
  * @sources_first:	Position in service_image.ranges of the first that may connect, or SERVICE_ANYBODY
  * @sources_count:	How many ranges, sorted and apart from each other
- * @serving_first:	Position in service_image.endpoints of the first to which UDP flows may go on
+ * @serving_first:	Position in service_image.endpoints of the first to which flows may go on
  * @serving_count:	How many endpoints, sorted
  * @verdicts:		By enum service_client
- * @zero:		Always 0
+ * @ends_flows:		1 if flows to other endpoints are forgotten; else they end by themselves
  */
 struct service_frontend {
 	struct address address;
@@ -100,7 +100,7 @@ struct service_frontend {
 	uint32_t serving_first;
 	uint32_t serving_count;
 	struct service_verdict verdicts[SERVICE_CLIENTS];
-	uint32_t zero;
+	uint32_t ends_flows;
 };
 
 /**
@@ -203,7 +203,7 @@ struct service_family {
  * @frontends:	Frontends
  * @pools:	Pools
  * @backends:	Backends of all pools together, a backend in two pools counted twice
- * @endpoints:	Endpoints to which UDP flows may go on
+ * @endpoints:	Endpoints to which flows may go on
  * @ranges:	Ranges of addresses
  * @addresses:	Addresses that are something to us
  * @tallies:	Places to count traffic in

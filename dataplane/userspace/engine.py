@@ -21,7 +21,7 @@ from dataplane.table import Endpoint, Family, ForwardingTable, FrontendKey, Pick
 from dataplane.userspace.batch import Batch, Link
 from dataplane.userspace.flows import Counters, Flow, Tally
 from dataplane.userspace.image import Encoder, Host, Image, unpacked
-from dataplane.userspace.limits import RFC_TIMEOUTS, Limits, Timeouts
+from dataplane.userspace.limits import LINUX_ANSWERS, RFC_TIMEOUTS, AnswerRates, Limits, Timeouts
 from dataplane.userspace.port import Port
 from dataplane.userspace.result import CLIENTS, OUTCOMES, REASONS, RULES, Result
 from dataplane.userspace.saved import Saved, SavedClient, SavedFlow
@@ -58,14 +58,17 @@ class Engine:
         *,
         limits: Limits | None = None,
         timeouts: Timeouts = RFC_TIMEOUTS,
+        answers: AnswerRates = LINUX_ANSWERS,
         pick: Pick = Pick.RANDOM,
         seed: int | None = None,
     ) -> None:
         """DataplaneError if there is not enough memory for the limits."""
         self._limits = limits or Limits()
-        self._native: Any = lib.engine_create(native_config(self._limits, timeouts, seed))
+        self._native: Any = lib.engine_create(native_config(self._limits, timeouts, answers, seed))
         if not self._native:
-            raise DataplaneError(f"cannot make an engine with {self._limits}: a limit of 0, or not enough memory")
+            raise DataplaneError(
+                f"cannot make an engine with {self._limits} and {answers}: a limit or rate of 0, or not enough memory"
+            )
         self._worker: Any = None
         self._ports: tuple[Port, ...] = ()
         self._host = host or Host()
@@ -97,7 +100,7 @@ class Engine:
         return frozenset(Pick)
 
     def apply(self, table: ForwardingTable) -> Applied:
-        """Put a table in force, between two batches. UDP flows and affinity that it ends are forgotten at once."""
+        """Put a table in force, between two batches. Flows and affinity that it ends are forgotten at once."""
         started = time.monotonic()
         changes = Changes.between(self._table, table)
         if not changes and not self._full:
@@ -266,6 +269,7 @@ class Engine:
             packets=counted.packets,
             bytes=counted.bytes,
             answers=counted.answers,
+            withheld=counted.withheld,
             outcomes=dict(zip(OUTCOMES, counted.outcomes, strict=True)),
             reasons={reason: n for reason, n in zip(REASONS, counted.reasons, strict=True) if reason is not None},
             flows={"used": copy.flows_used, **fields(copy.flows)},
@@ -304,8 +308,8 @@ class Engine:
         """Know all that again, as far as the table in force allows. Returns how many flows and clients came back.
 
         `now` is the time, on the clock of the packets to come.
-        Left out are: UDP flows whose backend serves no more, clients whose backend is gone, what is known here
-        already, and what there is no room for.
+        Left out are: flows that the table ends (of UDP, as a rule) as their backend serves no more, clients whose
+        backend is gone, what is known here already, and what there is no room for.
         """
         self.run(Batch(bytearray(1), 1), now)  # no packets: only the time
         restored = sum(map(self._restore_flow, saved.flows))

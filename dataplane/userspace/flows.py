@@ -63,13 +63,15 @@ class Tally:
 class Counters:
     """What went in, and what became of it: `packets` is the sum of `outcomes`, the drops that of `reasons`.
 
-    `answers` counts the rejected packets whose sender was told. `flows` and `clients` count flows, and clients with
+    `answers` counts the rejected packets whose sender was told, `withheld` those whose sender was not, as that were too
+    many answers at once. `flows` and `clients` count flows, and clients with
     affinity, by what became of them (native/flow.h, native/affinity.h).
     """
 
     packets: int
     bytes: int
     answers: int
+    withheld: int
     outcomes: Mapping[Outcome, int]
     reasons: Mapping[Reason, int]
     flows: Mapping[str, int]

@@ -288,7 +288,7 @@ class _Assembly:
             *self._verdict(frontend.pod, service),
             *self._verdict(frontend.node, service),
             *self._verdict(frontend.outside, service),
-            0,
+            frontend.serving is not None,
         )
 
     def _verdict(self, verdict: Verdict, service: str) -> tuple[int, int, bool]:

@@ -27,6 +27,29 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """So many at once, and then `count` in `seconds`. A burst of 0: no limit."""
+
+    burst: int
+    count: int = 1
+    seconds: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRates:
+    """How many rejected packets are answered: all together, and those of one sender."""
+
+    all: Rate
+    each: Rate
+
+
+LINUX_ANSWERS = AnswerRates(all=Rate(burst=50, count=1000), each=Rate(burst=6))
+"""What Linux does unless told otherwise (net.ipv4.icmp_msgs_burst, icmp_msgs_per_sec, icmp_ratelimit)."""
+
+ALL_ANSWERS = AnswerRates(all=Rate(burst=0), each=Rate(burst=0))
+
+
+@dataclass(frozen=True, slots=True)
 class Timeouts:
     """Seconds of silence after which a flow is forgotten."""
 

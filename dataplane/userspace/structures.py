@@ -11,7 +11,7 @@ from typing import Any
 from dataplane.table import Endpoint, Family, Protocol
 from dataplane.userspace.flows import PHASES, Flow, Tally
 from dataplane.userspace.image import Encoder, FamilyImage, Image, packed, unpacked
-from dataplane.userspace.limits import Limits, Timeouts
+from dataplane.userspace.limits import AnswerRates, Limits, Rate, Timeouts
 from dataplane.userspace.saved import SavedClient, SavedFlow
 from native.library import ffi, lib
 
@@ -30,7 +30,7 @@ def errors() -> dict[int, str]:
     }
 
 
-def native_config(limits: Limits, timeouts: Timeouts, seed: int | None) -> Any:
+def native_config(limits: Limits, timeouts: Timeouts, answers: AnswerRates, seed: int | None) -> Any:
     secret = os.urandom(32) if seed is None else hashlib.sha256(str(seed).encode()).digest()
     words = [int.from_bytes(secret[at : at + 8], "big") for at in range(0, 32, 8)]
     config = ffi.new("struct engine_config *")
@@ -42,7 +42,13 @@ def native_config(limits: Limits, timeouts: Timeouts, seed: int | None) -> Any:
     config.limits.maglevs = limits.maglevs
     config.key.first, config.key.second, config.seed.first, config.seed.second = words
     config.timeouts.milliseconds = [int(seconds * 1000) for seconds in astuple(timeouts)]
+    _fill_rate(config.answers.all, answers.all)
+    _fill_rate(config.answers.each, answers.each)
     return config
+
+
+def _fill_rate(native: Any, rate: Rate) -> None:
+    native.burst, native.count, native.milliseconds = rate.burst, rate.count, int(rate.seconds * 1000)
 
 
 def native_image(image: Image, encoder: Encoder) -> tuple[Any, list[Any]]:

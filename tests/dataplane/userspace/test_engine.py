@@ -49,7 +49,7 @@ def serving_from(table: ForwardingTable, key: FrontendKey, *backends: Backend) -
     del frontends[key]
     if backends:
         forward = Forward(Pool(backends), False)
-        serving = frozenset(b.endpoint for b in backends) if key.protocol is Protocol.UDP else frozenset()
+        serving = frozenset(b.endpoint for b in backends) if key.protocol is Protocol.UDP else None
         frontends[key] = Frontend(key, "default/web:http", forward, forward, forward, None, serving)
     return replace(table, frontends=frontends)
 

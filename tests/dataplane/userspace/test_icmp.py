@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPerror, TCPerror, UDPerror
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
@@ -15,12 +17,15 @@ from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet as ScapyPacket
 from scapy.packet import Raw
 
+from dataplane.interface import DataplaneError
 from dataplane.reference import Outcome
 from dataplane.steps import Rule
-from dataplane.table import Family, Protocol
+from dataplane.table import Family, ForwardingTable, Protocol
 from dataplane.userspace.batch import Link
+from dataplane.userspace.engine import Engine
+from dataplane.userspace.limits import ALL_ANSWERS, AnswerRates, Rate
 from dataplane.userspace.result import Reason
-from small_node import Names, Node
+from small_node import HOST, LIMITS, Names, Node, small_table
 from wire import read
 
 
@@ -162,3 +167,53 @@ def test_the_answer_on_ethernet_goes_back_to_whom_it_came_from_with_its_vlan(nod
     answer = Ether(node.engine.send(frame, 0.0, "eth0", Link.ETHERNET).data)
     assert (answer.src, answer.dst, answer[Dot1Q].vlan) == ("02:00:00:00:00:02", "02:00:00:00:00:01", 7)
     assert answer[ICMP].code == 3
+
+
+def answered(node: Node, now: float, source: str, count: int) -> int:
+    """How many of so many rejected packets are answered."""
+    node.now = now
+    return sum(node.send(source, port, "10.96.0.10", 81).answered for port in range(1, count + 1))
+
+
+def test_one_sender_gets_six_answers_and_then_one_each_second_as_from_linux(node: Node) -> None:
+    assert answered(node, 0.0, "10.244.1.10", 20) == 6
+    assert answered(node, 0.999, "10.244.1.10", 20) == 0
+    assert answered(node, 1.0, "10.244.1.10", 20) == 1
+    assert answered(node, 4.5, "10.244.1.10", 20) == 3
+    assert answered(node, 1000.0, "10.244.1.10", 20) == 6
+    assert node.engine.counters.answers == 16
+    assert node.engine.counters.withheld == 84
+
+
+def test_all_senders_together_get_fifty_answers_and_then_a_thousand_each_second(node: Node) -> None:
+    assert sum(answered(node, 0.0, f"10.244.1.{host}", 1) for host in range(1, 101)) == 50
+    assert sum(answered(node, 0.010, f"10.244.2.{host}", 1) for host in range(1, 101)) == 10
+
+
+def test_what_must_not_be_answered_uses_nothing_up(node: Node) -> None:
+    assert answered(node, 0.0, "224.0.0.1", 100) == 0
+    assert node.engine.counters.withheld == 0
+    assert answered(node, 0.0, "10.244.1.10", 6) == 6
+
+
+def test_answers_need_not_be_limited(table: ForwardingTable) -> None:
+    with Engine(HOST, limits=LIMITS, answers=ALL_ANSWERS, seed=1) as engine:
+        engine.apply(table)
+        assert answered(Node(engine), 0.0, "10.244.1.10", 200) == 200
+
+
+@pytest.mark.parametrize("rate", [Rate(1, count=0), Rate(1, seconds=0)])
+def test_a_rate_of_nothing_is_refused(rate: Rate) -> None:
+    with pytest.raises(DataplaneError, match="rate of 0"):
+        Engine(limits=LIMITS, answers=AnswerRates(all=rate, each=rate))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 30)), max_size=10))
+def test_no_more_is_ever_answered_than_the_burst_and_the_rate_allow(sent: list[tuple[int, int]]) -> None:
+    with Engine(HOST, limits=LIMITS, seed=1) as engine:
+        engine.apply(small_table())
+        node, milliseconds, told = Node(engine), 0, 0
+        for passed, count in sent:
+            milliseconds += passed
+            told += answered(node, milliseconds / 1000, "10.244.1.10", count)
+            assert told <= 6 + milliseconds / 1000

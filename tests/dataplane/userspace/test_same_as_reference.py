@@ -100,7 +100,7 @@ def some_frontend(chance: random.Random, key: FrontendKey) -> Frontend:
     service = chance.choice(("default/a:http", "default/b:http", "default/c:dns"))
     sources = some(chance, RANGES) if chance.random() < 0.3 else None
     serving: frozenset[Endpoint] | None = None
-    if key.protocol is Protocol.UDP:
+    if key.protocol is Protocol.UDP or (key.protocol is Protocol.SCTP and chance.random() < 0.5):
         extra = (Endpoint(address, 8080) for address in some(chance, BACKENDS[key.family]))
         serving = frozenset((*(b.endpoint for pool in pools for b in pool.backends), *extra))
     return Frontend(key, service, pod, node, outside, sources, serving)
