@@ -8,6 +8,7 @@ import contextlib
 import logging
 import platform
 import signal
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import disable_created_metrics
@@ -168,7 +169,8 @@ async def _run_agent(args: argparse.Namespace, configuration: KubeProxyConfigura
     dataplane = make_dataplane(configuration, IptablesFlags(**given))
     try:
         async with Client(access) as client:
-            alone = Succession(dataplane, lambda: remove_predecessors(configuration.mode))
+            leave = partial(remove_predecessors, configuration.mode, kube_proxy_too=not own.keep_kube_proxy_rules)
+            alone = Succession(dataplane, leave)
             options = agent_options(
                 configuration,
                 platform.node(),

@@ -14,6 +14,7 @@ from dataplane.iptables.chain import Layout
 from dataplane.iptables.variant import AUTO, installed_variants
 from dataplane.nftables import NftablesDataplane
 from dataplane.traffic import TrafficSource
+from svcplane import kube_proxy
 
 _log = logging.getLogger(__name__)
 
@@ -79,12 +80,17 @@ def clean_up(mode: str) -> None:
     _remove_iptables(whoever_wrote_them=mode == "iptables")
 
 
-def remove_predecessors(mode: str) -> None:
-    """Remove what svcplane left here when it ran in another mode than this."""
+def remove_predecessors(mode: str, *, kube_proxy_too: bool) -> None:
+    """Remove what svcplane left here when it ran in another mode than this, and what kube-proxy did.
+
+    The rules of `mode` must be in force. In mode iptables kube-proxy's chains are ours already.
+    """
     if mode != "nftables":
         _remove_nftables()
     if mode != "iptables":
-        _remove_iptables(whoever_wrote_them=False)
+        _remove_iptables(whoever_wrote_them=kube_proxy_too and not kube_proxy.has_ipvs())
+    if kube_proxy_too:
+        kube_proxy.remove_tables()
 
 
 def _remove_nftables() -> None:
@@ -98,7 +104,8 @@ def _remove_nftables() -> None:
 def _remove_iptables(*, whoever_wrote_them: bool) -> None:
     for dataplane in map(IptablesDataplane, installed_variants()):
         try:
-            if whoever_wrote_them or dataplane.is_ours():
+            if dataplane.has_chains() and (whoever_wrote_them or dataplane.is_ours()):
                 dataplane.cleanup()
+                _log.info("a Service proxy's chains in iptables-%s are gone", dataplane.variant)
         finally:
             dataplane.close()

@@ -1,23 +1,21 @@
-"""A change of modes on a live node: the new rules come first, and then the old ones go.
+"""A change of modes, or of proxies, on a live node: the new rules come first, and then the old ones go.
 
 Connections that are open stay, because the kernel remembers their translation whoever asked for it.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from dataplane.interface import Applied, Dataplane, DataplaneError, Drift
 from dataplane.table import ForwardingTable, FrontendKey, Pick
 
-_log = logging.getLogger(__name__)
-
 
 class Succession:
-    """A dataplane that after its first successful apply, once, removes what went before it.
+    """A dataplane that after its first successful apply removes what went before it.
 
-    That is best tried and not insisted on: the rules which count are in force.
+    If that fails it is left for the next apply: the rules which count are in force.
     """
 
     def __init__(self, dataplane: Dataplane, remove_predecessors: Callable[[], None]) -> None:
@@ -32,11 +30,12 @@ class Succession:
     def apply(self, table: ForwardingTable) -> Applied:
         applied = self._dataplane.apply(table)
         if not self._alone:
-            self._alone = True
             try:
                 self._remove_predecessors()
+                self._alone = True
             except DataplaneError as error:
-                _log.warning("what another mode may have left here can't be removed: %s", error)
+                left = f"what ran here before can't be removed yet: {error}"
+                return replace(applied, unfinished="; ".join(filter(None, (applied.unfinished, left))))
         return applied
 
     def audit(self) -> Drift:

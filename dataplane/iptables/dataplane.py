@@ -49,6 +49,7 @@ class IptablesDataplane:
         layout: Layout = Layout.KUBE_PROXY,
     ) -> None:
         drop_invalid = not sysctl.connection_tracking_is_liberal()
+        self.variant = variant
         self._options = Options(1 << mark_bit, localhost_node_ports, drop_invalid, layout)
         self._sides = [_Side(Iptables(variant, family)) for family in families(variant)]
         self._flows = FlowCleaner()
@@ -166,6 +167,10 @@ class IptablesDataplane:
         return where(side.iptables.name, ruleset, frontend)
 
     # --- cleanup ------------------------------------------------------------------------------------------------
+
+    def has_chains(self) -> bool:
+        """Whether chains are there that are called as this mode's are, whoever wrote them."""
+        return any(True for side in self._sides for _ in side.iptables.save().ours())
 
     def is_ours(self) -> bool:
         """Whether it was this mode, and not kube-proxy, that wrote the chains which are there."""
