@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from bench import report
+from bench.harness.fixtures import add_options, arenas, plan, record, scales, stage
+
+__all__ = ["arenas", "plan", "record", "stage"]  # fixtures
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -20,10 +23,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--without-contenders", action="store_true", help="measure svcplane only")
     group.addoption("--kube-proxy", metavar="PATH", help="measure this kube-proxy beside svcplane")
     group.addoption("--kube-proxy-mode", default="nftables", help="its --proxy-mode (default: %(default)s)")
+    add_options(group)
     group.addoption("--kube-proxy-flags", metavar="FLAGS", default="", help="more flags for it, in one argument")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "stage" in metafunc.fixturenames:
+        metafunc.parametrize("scale", scales(metafunc.config), ids=lambda scale: f"{scale} Services")
     if "services" in metafunc.fixturenames:
         text: str = metafunc.config.getoption("--sizes")
         try:
@@ -34,6 +40,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Whatever shares an arena follows on each other.
+    items.sort(key=_scale)
     for item in items:
         item.add_marker(pytest.mark.timeout(1800))
         if os.geteuid() != 0:
@@ -50,3 +58,11 @@ def figures() -> Iterator[list[report.Figure]]:
         file = RESULTS / f"programming-{time.strftime('%Y%m%d-%H%M%S')}.json"
         report.save(file, collected)
         print(f"saved as {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}")
+
+
+def _scale(item: pytest.Item) -> int:
+    """How many Services its arena has; 0 if it has none."""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    scale = parameters.get("scale", 0)
+    assert isinstance(scale, int)
+    return scale

@@ -54,6 +54,11 @@ _MODES: Mapping[str, Callable[[KubeProxyConfiguration, IptablesFlags], Closable]
 }
 
 
+def mode_names() -> tuple[str, ...]:
+    """All that --proxy-mode takes."""
+    return tuple(_MODES)
+
+
 def make_dataplane(configuration: KubeProxyConfiguration, iptables: IptablesFlags) -> Closable:
     """For the calling thread's network namespace. The configuration must be checked.
 

@@ -26,9 +26,12 @@ class CommandFailedError(Exception):
 class Program:
     """A program that runs on a host. Its standard input and output are text, line by line."""
 
-    def __init__(self, what: str, process: subprocess.Popen[str], signal_it: Callable[[signal.Signals], None]) -> None:
+    def __init__(
+        self, what: str, process: subprocess.Popen[str], number: int, signal_it: Callable[[signal.Signals], None]
+    ) -> None:
         self._what = what
         self._process = process
+        self._number = number
         self._signal = signal_it
 
     def read_line(self) -> str:
@@ -45,6 +48,11 @@ class Program:
         self._process.stdin.flush()
 
     @property
+    def number(self) -> int:
+        """Its process number on the host."""
+        return self._number
+
+    @property
     def running(self) -> bool:
         return self._process.poll() is None
 
@@ -52,6 +60,10 @@ class Program:
         """Send it a signal, if it runs."""
         if self.running:
             self._signal(which)
+
+    def signal_end(self) -> None:
+        """Ask it to come to its end."""
+        self.signal(signal.SIGTERM)
 
     def wait(self, timeout: float | None = None) -> str:
         """What it still says, when it has ended by itself. CommandFailedError for another exit code than 0."""
@@ -104,7 +116,7 @@ class NamespaceHost:
 
     def start(self, words: Words, *, log: Log = None) -> Program:
         process = _start(self._inside(words), log)
-        return Program(f"{self.name}: {_told(words)}", process, process.send_signal)
+        return Program(f"{self.name}: {_told(words)}", process, process.pid, process.send_signal)
 
     def bring(self, file: Path) -> str:
         return str(file)
@@ -142,7 +154,7 @@ class SshHost:
             with contextlib.suppress(CommandFailedError):  # it has ended meanwhile
                 self.run(["kill", f"-{which.value}", number])
 
-        return Program(f"{self.name}: {_told(words)}", process, send)
+        return Program(f"{self.name}: {_told(words)}", process, int(number), send)
 
     def bring(self, file: Path) -> str:
         if file not in self._brought:

@@ -21,6 +21,8 @@
  * Two things are timed: connecting, which is the first packet's way to the backend and back, through all that must be
  * decided about a new flow; and asking, which is that of a packet of a flow that is known.
  *
+ * --connections is for those who want to know whether all is well, however busy the machine: it ends after so many.
+ *
  * With --rate, connections are due at moments counted from the start, and their time counts from when they were due,
  * not from when this program came to it: who is kept waiting must not be asked less often because of that (Tene's
  * "coordinated omission"). A connection that is due while all places are taken counts as late.
@@ -53,6 +55,7 @@ struct client {
 	uint64_t opened;
 	uint64_t finished;
 	uint64_t late;
+	uint64_t most; /* connections to open in all; 0: no end */
 	uint64_t services;
 	uint64_t requests;
 	uint64_t timeout;
@@ -177,6 +180,8 @@ static uint64_t open_due(struct client *client, uint64_t concurrency, uint64_t r
 	for (;;) {
 		uint64_t due = rate ? begin + (client->opened + client->late) * NANOSECONDS / rate : now;
 
+		if (client->most && client->opened == client->most)
+			return now + NANOSECONDS / 100;
 		if (due > now)
 			return due;
 		while (place < concurrency && client->connections[place].descriptor >= 0)
@@ -189,6 +194,18 @@ static uint64_t open_due(struct client *client, uint64_t concurrency, uint64_t r
 			open_connection(client, &client->connections[place++], due);
 		}
 	}
+}
+
+/* All that were to be opened have come to their end. */
+static bool all_done(const struct client *client, uint64_t concurrency)
+{
+	if (!client->most || client->opened < client->most)
+		return false;
+	for (uint64_t i = 0; i < concurrency; i++) {
+		if (client->connections[i].descriptor >= 0)
+			return false;
+	}
+	return true;
 }
 
 static void print_figures(const struct client *client, double seconds, double busy)
@@ -225,6 +242,7 @@ int main(int count, char **words)
 		{.name = "--services", .number = &client.services, .least = 1, .most = 1000000},
 		{.name = "--port", .number = &port, .least = 1, .most = 65535},
 		{.name = "--concurrency", .number = &concurrency, .least = 1, .most = MOST},
+		{.name = "--connections", .number = &client.most, .least = 1, .most = UINT64_MAX},
 		{.name = "--requests", .number = &client.requests, .least = 0, .most = UINT64_MAX},
 		{.name = "--rate", .number = &rate, .least = 0, .most = 10000000}, /* connections per second */
 		{.name = "--milliseconds", .number = &milliseconds, .least = 1, .most = 3600000},
@@ -246,7 +264,7 @@ int main(int count, char **words)
 	uint64_t begin = load_now(), end = begin + milliseconds * 1000000, now = begin, checked = begin;
 	uint64_t processor = load_processor_time();
 
-	while (now < end && !load_ended()) {
+	while (now < end && !load_ended() && !all_done(&client, concurrency)) {
 		struct epoll_event events[EVENTS];
 		uint64_t next = open_due(&client, concurrency, rate, begin, now);
 		uint64_t wait = next > now ? next - now : 0;

@@ -61,6 +61,12 @@ def test_destinations_are_taken_in_turn(cable: Cable, server: subprocess.Popen[s
 
 
 @pytest.mark.kernel
+def test_it_ends_after_so_many_connections(cable: Cable, server: subprocess.Popen[str]) -> None:
+    figures = ask(cable, connections=20, concurrency=8, milliseconds=60_000)
+    assert figures["opened"] == figures["finished"] == figures["answers"]["7"] == 20
+
+
+@pytest.mark.kernel
 def test_connections_come_at_the_rate_that_was_asked_for(cable: Cable, server: subprocess.Popen[str]) -> None:
     figures = ask(cable, concurrency=64, rate=100, milliseconds=1000)
     assert figures["opened"] + figures["late"] in (99, 100)

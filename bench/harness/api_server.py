@@ -1,0 +1,99 @@
+"""The lab's API server with the cluster of `cluster.py`, in a process of its own.
+
+Runs as ``python -m bench.harness.api_server SERVICES LISTENER,LISTENER... [endpoints]``, where a listener is the
+number of a descriptor that it has been given: a socket listens in the network namespace that it was made in, so one
+server can be at 127.0.0.1 of every node. It says ``ready``, and ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import http.client
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from bench import workload
+from bench.harness import cluster
+from bench.workload import Json
+from lab.api.registry import ENDPOINT_SLICES, ENDPOINTS, NODES, SERVICES
+from lab.api.server import ApiServer
+from lab.api.store import Store
+
+PORT = 8001  #: at 127.0.0.1 of every node
+
+
+class Api:
+    """The server, seen from the harness."""
+
+    def __init__(self, services: int, nodes: Sequence[socket.socket], *, with_endpoints: bool) -> None:
+        own = socket.create_server(("127.0.0.1", 0))
+        self._port: int = own.getsockname()[1]
+        self._with_endpoints = with_endpoints
+        listeners = [own, *nodes]
+        numbers = ",".join(str(listener.fileno()) for listener in listeners)
+        command = [sys.executable, "-m", __spec__.name, str(services), numbers, *(["endpoints"] * with_endpoints)]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            pass_fds=[listener.fileno() for listener in listeners],
+        )
+        own.close()
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != "ready\n":
+            raise RuntimeError("the API server did not start")
+        self._connection = http.client.HTTPConnection("127.0.0.1", self._port)
+
+    def set_addresses(self, service: str, addresses: Sequence[str]) -> None:
+        """Let these be the endpoints of a Service. Returns when the server has it."""
+        items = [cluster.endpoint(address) for address in addresses]
+        if self._with_endpoints:
+            path = f"/api/v1/namespaces/default/endpoints/{service}"
+            subsets = self._request("GET", path)["subsets"]
+            self._request("PATCH", path, {"subsets": [subsets[0] | {"addresses": [{"ip": a} for a in addresses]}]})
+        path = f"/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/{cluster.slice_name(service)}"
+        self._request("PATCH", path, {"endpoints": items})
+
+    def close(self) -> None:
+        self._connection.close()
+        self._process.communicate()
+
+    def _request(self, method: str, path: str, change: Json | None = None) -> Json:
+        headers = {"Content-Type": "application/merge-patch+json"}
+        self._connection.request(method, path, json.dumps(change) if change else None, headers)
+        answer = self._connection.getresponse()
+        contents = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{method} {path}: {answer.status}: {contents[:500]!r}")
+        result: Json = json.loads(contents)
+        return result
+
+
+def filled(services: int, with_endpoints: bool) -> Store:
+    store = Store(seed=0, service_networks=(workload.SERVICE_CIDR,))
+    store.create(NODES, cluster.unsaved(workload.node()))
+    for service in cluster.services(services):
+        store.create(SERVICES, service)
+    for endpoint_slice in cluster.endpoint_slices(services):
+        store.create(ENDPOINT_SLICES, endpoint_slice)
+        if with_endpoints:
+            store.create(ENDPOINTS, cluster.endpoints(endpoint_slice))
+    return store
+
+
+async def main(services: int, listeners: Sequence[int], with_endpoints: bool) -> None:
+    server = ApiServer(filled(services, with_endpoints))
+    gc.freeze()
+    await server.start([socket.socket(fileno=number) for number in listeners])
+    print("ready", flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await server.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]), [int(n) for n in sys.argv[2].split(",")], "endpoints" in sys.argv[3:]))

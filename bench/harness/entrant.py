@@ -1,0 +1,155 @@
+"""A contender in its world: started, checked, measured in its turn, stopped again."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from bench.harness import cluster
+from bench.harness.api_server import PORT
+from bench.harness.backends import Sinks, serving
+from bench.harness.check import WrongAnswerError, check, check_something
+from bench.harness.contenders import KUBECONFIG, Contender
+from bench.harness.host import CommandFailedError, Program
+from bench.harness.target import Target
+from bench.harness.world import World
+
+#: What ends a contender's part, and is then told in its place.
+FAILURES = (CommandFailedError, WrongAnswerError)
+
+_KUBECONFIG = f"""\
+apiVersion: v1
+kind: Config
+current-context: bench
+contexts: [{{name: bench, context: {{cluster: bench, user: bench}}}}]
+clusters: [{{name: bench, cluster: {{server: "http://127.0.0.1:{PORT}"}}}}]
+users: [{{name: bench, user: {{}}}}]
+"""
+
+
+class Entrant:
+    """`trouble` says why nothing (more) is measured of it: it is absent, too slow, or broken."""
+
+    def __init__(self, contender: Contender, world: World, sinks: Sinks, services: int, folder: Path) -> None:
+        self.contender = contender
+        self.world = world
+        self.sinks = sinks
+        self.services = services
+        self.trouble = ""
+        self.ready_after: float | None = None  #: seconds from its start to the first right answer
+        self.memory: float | None = None  #: MB, when it was ready
+        self._folder = folder
+        self._log: TextIO | None = None
+        self._agent: Program | None = None
+
+    @property
+    def name(self) -> str:
+        return self.contender.name
+
+    def target(self, *, services: int | None = None) -> Target:
+        """Whom the client asks: the first so many Services (all, if it is not said), or the backends themselves."""
+        if self.contender.is_ceiling:
+            return Target(cluster.BACKENDS[0], len(cluster.BACKENDS), cluster.ASK_PORT)
+        return Target(cluster.first_address, min(services or self.services, self.services), 80)
+
+    def start(self, limit: float) -> None:
+        """Start its agent and wait until all is answered right, but no longer than `limit` seconds."""
+        if self.contender.absent:
+            self.trouble = f"ABSENT: {self.contender.absent}"
+            return
+        began = time.monotonic()
+        if self.contender.command:
+            self._agent = self._start_agent()
+        complaint = ""
+        while time.monotonic() - began < limit:
+            try:
+                check_something(self)
+                check(self)
+                self.ready_after = time.monotonic() - began
+                self.memory = self._resident()
+                return
+            except FAILURES as error:
+                complaint = str(error)
+                if self._agent and not self._agent.running:
+                    self.trouble = f"BROKEN: it ended: {self._last_words()}"
+                    return
+                time.sleep(0.1)
+        self.trouble = f"TOO SLOW: not ready after {limit:g} s ({complaint})"
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Let its agent run meanwhile; when it is not its turn it stands still and disturbs nobody."""
+        self._signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGSTOP)
+
+    def verify(self) -> None:
+        """Is it still right? If not, it is broken, whatever its figures were."""
+        if self.trouble:
+            return
+        with self.turn():
+            try:
+                check(self)
+            except FAILURES as error:
+                self.trouble = f"BROKEN: {error}"
+
+    def stop(self) -> None:
+        if self._agent:
+            self._agent.stop()
+        if self._log:
+            self._log.close()
+
+    def _signal(self, which: signal.Signals) -> None:
+        if self._agent:
+            self._agent.signal(which)
+
+    def _start_agent(self) -> Program:
+        name = self.name.replace(" ", "-")
+        kubeconfig = self._folder / "kubeconfig"
+        kubeconfig.write_text(_KUBECONFIG)
+        self._log = (self._folder / f"{name}.log").open("w+")
+        words = [word.replace(KUBECONFIG, str(kubeconfig)) for word in self.contender.command]
+        if self.contender.iptables:
+            words = ["env", f"PATH={self._only_iptables()}:{os.environ['PATH']}", *words]
+        return self.world.node.start(words, log=self._log)
+
+    def _only_iptables(self) -> Path:
+        """A folder in which "iptables" is the variant wanted."""
+        folder = self._folder / f"iptables-{self.contender.iptables}"
+        folder.mkdir(exist_ok=True)
+        for version in ("iptables", "ip6tables"):
+            for tool in ("", "-save", "-restore"):
+                link = folder / f"{version}{tool}"
+                if not link.exists():
+                    link.symlink_to(f"/usr/sbin/{version}-{self.contender.iptables}{tool}")
+        return folder
+
+    def _last_words(self) -> str:
+        if not self._log:
+            return ""
+        self._log.flush()
+        return Path(self._log.name).read_text()[-300:].strip()
+
+    def _resident(self) -> float | None:
+        if not self._agent:
+            return None
+        found = re.search(
+            r"^VmRSS:\s+(\d+) kB$", self.world.node.run(["cat", f"/proc/{self._agent.number}/status"]), re.M
+        )
+        return int(found[1]) * 1024 / 1e6 if found else None
+
+
+@contextmanager
+def entered(contender: Contender, world: World, services: int, folder: Path) -> Iterator[Entrant]:
+    with ExitStack() as stack:
+        entrant = Entrant(contender, world, stack.enter_context(serving(world.backends)), services, folder)
+        stack.callback(entrant.stop)
+        yield entrant

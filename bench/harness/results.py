@@ -1,0 +1,66 @@
+"""What was measured, as it is written to a file and read again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a figure is: the same for everybody."""
+
+    question: str  #: as its file asks it
+    name: str  #: what is counted
+    unit: str
+    more_is_better: bool
+    case: str = ""  #: what with, as in "18 bytes, 64 flows"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One contender's samples of one metric; or in their place why there are none."""
+
+    metric: Metric
+    contender: str
+    services: int
+    samples: Sequence[float] = ()
+    trouble: str = ""  #: starts with ABSENT, TOO SLOW or BROKEN
+    notes: Sequence[str] = ()
+
+    @property
+    def value(self) -> float | None:
+        return median(self.samples) if self.samples and not self.trouble else None
+
+
+@dataclass
+class Results:
+    """A whole run."""
+
+    machine: dict[str, str]
+    method: dict[str, str]
+    contenders: dict[str, str]  #: with their versions
+    measured: list[Measured] = field(default_factory=list)
+
+    def save(self, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        contents = {"format": FORMAT} | asdict(self)
+        file.write_text(json.dumps(contents, indent=1) + "\n")
+
+    @staticmethod
+    def load(file: Path) -> Results:
+        """ValueError if the file holds no results."""
+        contents: dict[str, Any] = json.loads(file.read_text())
+        if contents.get("format") != FORMAT:
+            raise ValueError(f"{file}: expected results in format {FORMAT}")
+        measured = [
+            Measured(**(each | {"metric": Metric(**each["metric"]), "samples": tuple(each["samples"])}))
+            for each in contents["measured"]
+        ]
+        return Results(contents["machine"], contents["method"], contents["contenders"], measured)

@@ -1,0 +1,116 @@
+"""What a few samples allow to be said: medians, their spread, ratios with confidence intervals, and verdicts.
+
+Samples of two contenders are taken in turns (A B A B), so the n-th of one and the n-th of the other met the same
+machine in the same mood. A ratio is therefore taken round by round, and its interval by resampling the rounds
+(bootstrap, percentile method; Efron, 1979). Everything is seeded: the same samples give the same words.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+from statistics import median
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+MATTERS = 0.10  #: a difference of less than this part is not told as one, however sure it is
+
+__all__ = ["MATTERS", "Ratio", "Verdict", "chi_square", "median", "paired_ratio", "spread", "unpaired_ratio", "verdict"]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio of medians, and between what it lies with 95 % confidence."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Verdict(StrEnum):
+    BETTER = "better"
+    WORSE = "worse"
+    SAME = "about the same"
+    UNCLEAR = "unclear"
+
+
+def spread(samples: Sequence[float]) -> float:
+    """How far apart the middle half of the samples is, as a part of their median. 0 for a single one."""
+    middle = median(samples)
+    if len(samples) < 2 or middle == 0:
+        return 0.0
+    ordered = sorted(samples)
+    return abs(_quantile(ordered, 0.75) - _quantile(ordered, 0.25)) / abs(middle)
+
+
+def paired_ratio(samples: Sequence[float], base: Sequence[float]) -> Ratio | None:
+    """Of samples that were taken in turns. None where nothing can be divided."""
+    rounds = [(a, b) for a, b in zip(samples, base, strict=False) if b > 0]
+    if not rounds:
+        return None
+    ratios = [a / b for a, b in rounds]
+    chance = random.Random(len(ratios))
+    resampled = sorted(median(chance.choices(ratios, k=len(ratios))) for _ in range(RESAMPLES))
+    return _interval(median(ratios), resampled)
+
+
+def unpaired_ratio(samples: Sequence[float], base: Sequence[float]) -> Ratio | None:
+    """Of samples that have nothing to do with each other, as of two runs. None where nothing can be divided."""
+    if not samples or not base or min(base) <= 0:
+        return None
+    chance = random.Random(len(samples) + len(base))
+    resampled = sorted(
+        median(chance.choices(samples, k=len(samples))) / median(chance.choices(base, k=len(base)))
+        for _ in range(RESAMPLES)
+    )
+    return _interval(median(samples) / median(base), resampled)
+
+
+def verdict(ratio: Ratio | None, *, more_is_better: bool, matters: float = MATTERS) -> Verdict:
+    """What a ratio to somebody else says. Better and worse are said only if the whole interval says so."""
+    if ratio is None:
+        return Verdict.UNCLEAR
+    if ratio.low >= 1 - matters and ratio.high <= 1 + matters:
+        return Verdict.SAME
+    if (ratio.low > 1 or ratio.high < 1) and abs(ratio.value - 1) > matters:
+        return Verdict.BETTER if (ratio.value > 1) == more_is_better else Verdict.WORSE
+    return Verdict.UNCLEAR
+
+
+def chi_square(counts: Sequence[int]) -> float:
+    """How likely counts as uneven as these are, or more so, if all were as likely: the p-value (Pearson, 1900)."""
+    expected = sum(counts) / len(counts)
+    if expected == 0:
+        return 0.0
+    statistic = sum((count - expected) ** 2 / expected for count in counts)
+    return _chi_square_tail(statistic, len(counts) - 1)
+
+
+def _chi_square_tail(x: float, freedom: int) -> float:
+    """Q(freedom/2, x/2), by its recurrence (Abramowitz and Stegun, 26.4.4 and 26.4.5)."""
+    half = x / 2
+    if freedom % 2:
+        tail, degree = math.erfc(math.sqrt(half)), 0.5
+    else:
+        tail, degree = math.exp(-half), 1.0
+    while degree < freedom / 2:
+        tail += math.exp(degree * math.log(half) - half - math.lgamma(degree + 1)) if half else 0.0
+        degree += 1
+    return min(tail, 1.0)
+
+
+def _interval(value: float, resampled: Sequence[float]) -> Ratio:
+    edge = (1 - CONFIDENCE) / 2
+    return Ratio(value, _quantile(resampled, edge), _quantile(resampled, 1 - edge))
+
+
+def _quantile(ordered: Sequence[float], part: float) -> float:
+    assert all(a <= b for a, b in pairwise(ordered))
+    position = part * (len(ordered) - 1)
+    below = math.floor(position)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)

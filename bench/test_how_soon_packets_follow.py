@@ -1,0 +1,67 @@
+"""How soon do packets follow a change at the API server? And before that: how long did the start take, and how much
+memory does the agent hold?
+
+The canary's one endpoint is moved to another backend, and the client asks again and again who answers. Nothing is
+looked at but packets. Agents stand still while others are measured: before the change each has caught up with what it
+missed, and another second has passed, for kube-proxy waits so long between two syncs.
+"""
+
+from __future__ import annotations
+
+import time
+
+from bench.harness import cluster
+from bench.harness.arena import Arena, Sample
+from bench.harness.check import WrongAnswerError
+from bench.harness.entrant import Entrant
+from bench.harness.fixtures import Record
+from bench.harness.results import Measured, Metric
+from bench.load import build
+
+QUESTION = "How soon do packets follow a change?"
+REACTION = Metric(QUESTION, "first answer from the new endpoint", "ms", False, "one endpoint replaced")
+START = Metric("How long does the start take?", "first right answers", "s", False, "checked every 0.1 s")
+MEMORY = Metric("How much memory?", "resident, of the agent", "MB", False, "when it was ready")
+
+_PAUSE = 1.2
+
+
+class Canary:
+    """Moves the canary, and waits for it."""
+
+    def __init__(self, stage: Arena) -> None:
+        self._stage = stage
+        self._at = 1
+
+    def move(self, entrant: Entrant, _: float) -> Sample:
+        if entrant.contender.is_ceiling:
+            return {}
+        world = entrant.world
+        words = ("--destination", cluster.CANARY, "--port", "80")
+        probe = world.client.start([world.client.bring(build.program("udp_probe")), *words])
+        try:
+            probe.write_line(str(self._at))
+            probe.read_line()
+            time.sleep(_PAUSE)
+            other = 3 - self._at
+            probe.write_line(str(other))
+            began = time.monotonic()
+            self._stage.api.set_addresses("canary", [cluster.BACKENDS[other - 1]])
+            self._at = other
+            if not probe.read_line():
+                raise WrongAnswerError(f"backend {other} never answered for the canary")
+            return {REACTION: 1000 * (time.monotonic() - began)}
+        finally:
+            probe.stop()
+
+
+def test_how_soon_packets_follow_a_change(stage: Arena, record: Record) -> None:
+    record.add(stage.measure([REACTION], Canary(stage).move, warm_up=False))
+
+
+def test_how_long_the_start_took_and_how_much_memory_it_takes(stage: Arena, record: Record) -> None:
+    for entrant in stage.entrants:
+        for metric, value in ((START, entrant.ready_after), (MEMORY, entrant.memory)):
+            if not entrant.contender.is_ceiling and (value is not None or entrant.trouble):
+                samples = () if value is None else (value,)
+                record.add([Measured(metric, entrant.name, stage.services, samples, entrant.trouble)])

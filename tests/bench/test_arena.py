@@ -1,0 +1,133 @@
+"""Contenders that are wrong, slow or absent: told as that, and never as fast."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from statistics import median
+
+import pytest
+
+from bench.harness.arena import AT_LEAST, SENDER_IS_THE_LIMIT, Arena, Plan, Sample, arena
+from bench.harness.contenders import CEILING, Contender, chosen, everybody
+from bench.harness.entrant import Entrant
+from bench.harness.generators import ask
+from bench.harness.host import CommandFailedError
+from bench.harness.results import Measured, Metric
+from dataplane.errors import InputError
+
+RATE = Metric("How fast?", "rate", "a second", more_is_better=True)
+PLAN = Plan(rounds=3, seconds=0.1, warm_up=0, start_limit=20)
+
+
+class Made(Entrant):
+    """One that has no machines: it is right until its `patience` with checks is at its end."""
+
+    def __init__(self, name: str, patience: int = 1000) -> None:
+        self.contender = Contender(name)
+        self.services = 10
+        self.trouble = ""
+        self.patience = patience
+        self._agent = None
+
+    def verify(self) -> None:
+        self.patience -= 1
+        if self.patience < 0:
+            self.trouble = "BROKEN: wrong"
+
+
+def measure(*entrants: Entrant, sample: Callable[[Entrant, float], Sample]) -> dict[str, Measured]:
+    made = Arena(10, entrants, None, PLAN)  # type: ignore[arg-type]  # no API server is asked for anything
+    return {each.contender: each for each in made.measure([RATE], sample)}
+
+
+def test_samples_are_taken_in_turns() -> None:
+    order = []
+
+    def sample(entrant: Entrant, _: float) -> Sample:
+        order.append(entrant.name)
+        return {RATE: 1.0}
+
+    arena_of_two = Arena(10, [Made("a"), Made("b")], None, PLAN)  # type: ignore[arg-type]
+    arena_of_two.measure([RATE], sample, warm_up=False)
+    assert order == ["a", "b"] * PLAN.rounds
+
+
+def test_who_is_wrong_before_is_not_measured() -> None:
+    figures = measure(Made("right"), Made("wrong", patience=0), sample=lambda entrant, _: {RATE: 1e9})
+    assert figures["wrong"].trouble == "BROKEN: wrong"
+    assert figures["wrong"].samples == ()
+    assert figures["wrong"].value is None
+    assert figures["right"].value == 1e9
+
+
+def test_who_is_wrong_after_is_not_fast() -> None:
+    figures = measure(Made("wrong", patience=1), sample=lambda entrant, _: {RATE: 1e9})
+    assert figures["wrong"].trouble == "BROKEN: wrong"
+    assert figures["wrong"].value is None
+
+
+def test_who_fails_while_it_is_measured_is_broken() -> None:
+    def sample(entrant: Entrant, _: float) -> Sample:
+        if entrant.name == "failing":
+            raise CommandFailedError("no answer")
+        return {RATE: 1.0}
+
+    figures = measure(Made("right"), Made("failing"), sample=sample)
+    assert figures["failing"].trouble == "BROKEN: no answer"
+    assert figures["right"].value == 1.0
+
+
+def test_a_sender_that_is_the_limit_is_told() -> None:
+    figures = measure(Made("a"), sample=lambda entrant, _: {RATE: 1.0, SENDER_IS_THE_LIMIT: 1.0})
+    assert figures["a"].notes == (AT_LEAST,)
+
+
+def test_contenders_are_chosen_by_patterns_and_the_ceiling_always() -> None:
+    found = [Contender(CEILING), Contender("svcplane nftables", command=["x"]), Contender("other", command=["x"])]
+    assert [each.name for each in chosen(found, "svcplane*")] == [CEILING, "svcplane nftables"]
+    with pytest.raises(InputError, match="expected patterns that match some of"):
+        chosen(found, "nobody")
+
+
+def test_a_kube_proxy_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match="expected a kube-proxy"):
+        everybody("/bin/true")
+
+
+@pytest.mark.kernel
+@pytest.mark.timeout(240)
+def test_real_contenders_that_end_or_do_nothing_or_are_slow() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for network namespaces")
+    nftables = next(each for each in everybody(None) if each.name == "svcplane nftables")
+    slowly = (
+        "sh",
+        "-c",
+        "iptables-legacy -t raw -A PREROUTING -p tcp --syn -m limit --limit 20/s --limit-burst 200 -j ACCEPT;"
+        'iptables-legacy -t raw -A PREROUTING -i pod-c1 -p tcp --syn -j DROP; exec "$@"',
+        "sh",
+    )
+    contenders = [
+        Contender(CEILING),
+        nftables,
+        replace(nftables, name="slowed", command=(*slowly, *nftables.command)),
+        Contender("ends", command=["sh", "-c", "echo no idea >&2; exit 3"]),
+        Contender("does nothing", command=["sleep", "1000"]),
+        Contender("absent", command=["true"], absent="not on this machine"),
+    ]
+
+    def connections(entrant: Entrant, seconds: float) -> Sample:
+        asked = ask(entrant.world, entrant.target(), seconds, concurrency=8)
+        return {RATE: asked["finished"] / asked["seconds"]}
+
+    with arena(3, contenders, replace(PLAN, seconds=1.0, start_limit=8)) as everyone:
+        for entrant in everyone.entrants:
+            if entrant.name == "slowed":
+                entrant.verify = lambda: None  # type: ignore[method-assign]  # what it lets through is right
+        figures = {each.contender: each for each in everyone.measure([RATE], connections)}
+    assert figures["absent"].trouble == "ABSENT: not on this machine"
+    assert figures["ends"].trouble.startswith("BROKEN: it ended: no idea")
+    assert figures["does nothing"].trouble.startswith("TOO SLOW")
+    assert median(figures["slowed"].samples) < median(figures["svcplane nftables"].samples) / 2
