@@ -3,7 +3,8 @@
 A flow keeps the translation it began with for as long as packets come. TCP connections end by themselves, and may
 go on to a terminating backend; a UDP client that keeps sending from one port would never meet the new rules. So
 after a change, flows of the changed frontends are deleted unless they go to an endpoint that still serves. Which
-frontends that concerns the table says: those whose `Frontend.serving` is not None.
+frontends that concerns the table says: those whose `Frontend.serving` is not None. What an agent before this one has
+programmed counts as what was.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -23,7 +24,7 @@ from dataplane.netlink import attributes, messages
 from dataplane.netlink.addresses import local_addresses
 from dataplane.netlink.attributes import attribute, nested, number_of
 from dataplane.netlink.channel import Channel, NetlinkError
-from dataplane.table import Endpoint, Family, ForwardingTable, Frontend, FrontendKey, Protocol
+from dataplane.table import Endpoint, Family, Forward, ForwardingTable, Frontend, FrontendKey, Protocol
 
 _GET, _DELETE = 0x101, 0x102  # IPCTNL_MSG_CT_GET, _DELETE in the ctnetlink subsystem
 _CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY, _CTA_STATUS, _CTA_ID, _CTA_ZONE, _CTA_FILTER = 1, 2, 3, 12, 18, 25
@@ -79,8 +80,15 @@ class FlowCleaner:
             self._channel.close()
             self._channel = None
 
+    def note_former(self, keys: Iterable[FrontendKey]) -> None:
+        """These an agent before this one has programmed. Some may be gone; if flows go on there, they must not."""
+        self._pending.update(keys)
+
     def note(self, changes: Changes) -> None:
         """Add the frontends of which flows may have to go: new, removed, or no longer served by somebody.
+
+        And those where a client was refused and is not now: what it sent meanwhile, some rules let begin a flow that
+        leads nowhere.
 
         NodePorts answered on the node addresses of before, so their flows are looked for there too; and on new
         ones they may have flows from the time when they did not answer there.
@@ -142,7 +150,12 @@ def _may_strand(old: Frontend | None, new: Frontend | None) -> bool:
         return old is not None and old.serving is not None
     if new.serving is None:
         return False
-    return old is None or old.serving is None or bool(old.serving - new.serving)
+    if old is None or old.serving is None or old.serving - new.serving:
+        return True
+    return any(
+        isinstance(now, Forward) and not isinstance(before, Forward)
+        for before, now in zip(old.verdicts, new.verdicts, strict=True)
+    )
 
 
 class _Judge:

@@ -106,6 +106,8 @@ class IptablesDataplane:
         """Replace whatever is in our chains, delete those that nobody needs, mend the ways that lead to them."""
         side.ruleset = Ruleset.of(table, side.iptables.family, self._options)
         found = side.iptables.save()
+        if not self._applied:
+            self._flows.note_former(found.udp_frontends(side.iptables.family))
         chains = dict(side.ruleset.chains)
         if side.ruleset.setting.localhost:
             sysctl.route_localnet()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dataplane.changes import Changes
@@ -21,10 +21,11 @@ from dataplane.nft.layer3 import IPV4, IPV6, LAYERS, Layer3
 from dataplane.nft.plan import Plan, Relocation
 from dataplane.nft.transaction import RefusedError, Transaction
 from dataplane.nft.watch import Watch
-from dataplane.nftables import remembering
+from dataplane.nftables import remembering, skeleton
+from dataplane.nftables.frontends import key_of, removed
 from dataplane.nftables.ruleset import OutgrownError, Ruleset
 from dataplane.nftables.where import where
-from dataplane.table import ForwardingTable, FrontendKey, Pick
+from dataplane.table import ForwardingTable, FrontendKey, Pick, Protocol
 
 _LAYERS = (IPV4, IPV6)
 
@@ -114,6 +115,7 @@ class NftablesDataplane:
                 plan = family.ruleset.update(changes, table)
                 kept = self._clear(transaction, layer, family, plan)
                 transaction.carry_out(layer, plan, kept)
+                self._tell_of_removed(transaction, layer, table)
                 known = family.ruleset.relocations()
                 family.relocations = {n: r for n, r in known.items() if n not in plan.new_sets or n in kept}
         self._commit(transaction)
@@ -136,7 +138,10 @@ class NftablesDataplane:
             return {}
         transaction.flush_table(layer)
         kept: dict[str, list[Element]] = {}
-        for name, found in dump.sets(self._channel, layer).items():
+        sets = dump.sets(self._channel, layer)
+        if not self._applied:
+            self._flows.note_former(self._programmed_before(layer, plan, sets))
+        for name, found in sets.items():
             spec = plan.new_sets.get(name)
             if spec is not None and spec.timeout:
                 wanted = signature(layer, spec)
@@ -155,6 +160,19 @@ class NftablesDataplane:
                 transaction.delete_chain(layer, name)
         return kept
 
+    def _programmed_before(
+        self, layer: Layer3, plan: Plan, found: Mapping[str, dump.SetSignature]
+    ) -> Iterator[FrontendKey]:
+        """The frontends whose flows an agent before this one may have had to forget: those that it forwards (which of
+        the SCTP ones, it does not tell) or removed.
+        """
+        for name in (skeleton.SERVICES, skeleton.NODE_PORTS, skeleton.REMOVED):
+            if found.get(name) == signature(layer, plan.new_sets[name]):
+                for element in dump.set_elements(self._channel, layer, name):
+                    key = key_of(layer, element.key, name == skeleton.NODE_PORTS)
+                    if name == skeleton.REMOVED or key.protocol is Protocol.UDP:
+                        yield key
+
     def _write_changes(self, table: ForwardingTable, changes: Changes) -> int:
         assert self._families is not None
         # If anything fails from here on, what we know of the kernel is of no use any more.
@@ -169,6 +187,7 @@ class NftablesDataplane:
                 family.unused_sets -= plan.new_sets.keys()
                 family.unused_chains -= plan.new_chains.keys()
                 transaction.carry_out(layer, plan, self._entries_of_changed(layer, plan))
+                self._tell_of_removed(transaction, layer, table)
         self._commit(transaction)
         for layer, family in families.items():
             family.unused_chains |= plans[layer].gone_chains.keys()
@@ -176,6 +195,11 @@ class NftablesDataplane:
             family.relocate(plans[layer])
         self._families, self._table = families, table
         return transaction.operations
+
+    def _tell_of_removed(self, transaction: Transaction, layer: Layer3, table: ForwardingTable) -> None:
+        """Together with the rules: whoever ends this agent before it has forgotten the flows ends nothing else."""
+        gone = (k for k in self._flows.pending if k.family is layer.family and k not in table.frontends)
+        transaction.add_elements(layer, skeleton.REMOVED, removed(sorted(gone)))
 
     def _entries_of_changed(self, layer: Layer3, plan: Plan) -> dict[str, list[Element]]:
         """The remembered clients of maps that get another timeout, with the time they have left under it."""

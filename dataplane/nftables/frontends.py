@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeAlias
 
-from dataplane.nft import elements, fields, guard
+from dataplane.nft import elements, fields, guard, texts
 from dataplane.nft.layer3 import Layer3
 from dataplane.nft.objects import Chain
 from dataplane.nftables import shapes, skeleton
 from dataplane.nftables.shapes import Way
-from dataplane.table import DetectLocal, Drop, Forward, Frontend, Pool, Protocol, Reject, Verdict
+from dataplane.table import DetectLocal, Drop, Forward, Frontend, FrontendKey, Pool, Protocol, Reject, Verdict
 
 Entry: TypeAlias = Callable[[Pool, Protocol], str]
 """The chain that serves a pool with affinity."""
@@ -22,6 +22,24 @@ class Parts(NamedTuple):
     elements: list[tuple[str, bytes, bytes]]
     hairpins: list[bytes]
     chains: tuple[Chain, ...]
+
+
+def removed(keys: Iterable[FrontendKey]) -> list[elements.Element]:
+    """Elements that tell of these frontends; a NodePort's has the unspecified address."""
+    return [
+        (fields.address(a) + fields.protocol(p.number) + fields.port(port), elements.NO_TAIL) for a, p, port in keys
+    ]
+
+
+def key_of(layer: Layer3, head: bytes, node_port: bool) -> FrontendKey:
+    """Whose element begins like this: the opposite of what `Translator.parts` and `removed` write."""
+    address, end = layer.family.any_address, head
+    if not node_port:
+        address, end = texts.address(head[:-8]), head[-8:]
+    return FrontendKey(address, _PROTOCOLS[end[0]], int.from_bytes(end[4:6], "big"))
+
+
+_PROTOCOLS = {protocol.number: protocol for protocol in Protocol}
 
 
 class Route(NamedTuple):

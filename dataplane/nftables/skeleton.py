@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dataplane.nft import guard, statements
-from dataplane.nft.kernel import Hook
+from dataplane.nft.kernel import Hook, SetFlag
 from dataplane.nft.layer3 import Layer3
 from dataplane.nft.objects import BaseHook, Chain, Holds, Set
 from dataplane.nft.statements import Rule, Statement, jump, rule
@@ -21,7 +21,11 @@ from dataplane.table import ForwardingTable
 
 SERVICES, NODE_PORTS = "services", "node-ports"
 REFUSED_SERVICES, REFUSED_NODE_PORTS = "refused-services", "refused-node-ports"
+REMOVED = "removed"
 REJECT = "reject-connection"
+
+#: How long it is known which frontends were removed, in seconds: long enough for another agent to come.
+_KNOWN_AS_REMOVED = 86400
 
 
 def sets(layer: Layer3) -> Iterator[Set]:
@@ -32,6 +36,8 @@ def sets(layer: Layer3) -> Iterator[Set]:
     yield Set(REFUSED_SERVICES, key, Holds.VERDICT)
     yield Set(REFUSED_NODE_PORTS, guard.NODE_PORT_KEY, Holds.VERDICT)
     yield from guard.sets(layer)
+    # No packet asks for these: they tell the next agent whose flows this one may not have forgotten in time.
+    yield Set(REMOVED, key, flags=SetFlag.EVAL | SetFlag.TIMEOUT, timeout=_KNOWN_AS_REMOVED)
 
 
 def chains(layer: Layer3, table: ForwardingTable, mark: int) -> Iterator[Chain]:

@@ -15,6 +15,7 @@ from cluster import HOST_ADDRESSES, VIP, compiled, dual_stack, joined, piece, po
 from dataplane.errors import InputError
 from dataplane.interface import DataplaneError, Drift
 from dataplane.iptables import IptablesDataplane, choose_variant
+from dataplane.iptables.command import Iptables
 from dataplane.iptables.skeleton import OUR_OWN
 from dataplane.table import Endpoint, Family, ForwardingTable, FrontendKey, Protocol
 from flows import every_decision, packet
@@ -52,6 +53,20 @@ def test_what_was_written_is_what_is_there(variant: str, in_new_namespace: Names
             assert not dataplane.tampered()
             assert dataplane.audit() == Drift()
             assert not dataplane.tampered()
+
+    in_new_namespace(work)
+
+
+def test_the_udp_frontends_that_another_agent_served_are_known(variant: str, in_new_namespace: Namespaces) -> None:
+    dns = dual_stack("dns", port(53, "dns", protocol="UDP", node_port=30053), port(80, "http"), vips=[VIP])
+    table = compiled(dns, piece("dns", "b1", "b3", ports=(("dns", 53, "UDP"), ("http", 8080))))
+
+    def work() -> None:
+        IptablesDataplane(variant).apply(table)
+        found = set(Iptables(variant, Family.IPV4).save().udp_frontends(Family.IPV4))
+        served = {key for key in table.frontends if key.protocol is Protocol.UDP and key.family is Family.IPV4}
+        assert found == served
+        assert len(found) == 3
 
     in_new_namespace(work)
 

@@ -13,14 +13,17 @@ from dataplane.changes import Changes
 from dataplane.netlink.channel import Channel
 from dataplane.nft import dump
 from dataplane.nft.layer3 import IPV4, IPV6
-from dataplane.nftables import NftablesDataplane
+from dataplane.nftables import NftablesDataplane, skeleton
 from dataplane.nftables.ruleset import Ruleset
 from dataplane.table import ForwardingTable
 from strategies import tables as any_table
 
 
 def kernel_state(_: NftablesDataplane) -> object:
-    """Everything in our tables, as comparable values. Sizes of sets are left out: they depend on the past."""
+    """Everything in our tables, as comparable values, but for what depends on the past.
+
+    That is the sizes of sets, and which frontends were removed.
+    """
     with Channel() as channel:
         return {
             layer: (
@@ -29,6 +32,7 @@ def kernel_state(_: NftablesDataplane) -> object:
                 {
                     name: (spec, {(e.key, e.tail) for e in dump.set_elements(channel, layer, name)})
                     for name, spec in dump.sets(channel, layer).items()
+                    if name != skeleton.REMOVED
                 },
             )
             for layer in (IPV4, IPV6)

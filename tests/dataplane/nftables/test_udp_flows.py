@@ -69,6 +69,85 @@ def test_valid_flows_survive_a_restart(
     in_new_namespace(work)
 
 
+def test_flows_of_a_service_that_went_while_no_agent_ran_are_forgotten_too(
+    tables: Any, host: Callable[[], Any], in_new_namespace: Callable[..., Any]
+) -> None:
+    def work() -> None:
+        network = host()
+        network.serve(1, port=5353, kind=socket.SOCK_DGRAM)
+        NftablesDataplane().apply(dns(tables, 1))
+        ask(tables, network)
+        assert answering(tables) == {tables.pod(1)}
+        NftablesDataplane().apply(tables.table())
+        assert answering(tables) == set()
+        network.close()
+
+    in_new_namespace(work)
+
+
+def test_flows_of_a_node_port_that_went_while_no_agent_ran_are_forgotten_too(
+    tables: Any, host: Callable[[], Any], in_new_namespace: Callable[..., Any]
+) -> None:
+    def table(*ports: int) -> ForwardingTable:
+        pool = tables.pool(1, port=5353)
+        serving = frozenset(backend.endpoint for backend in pool.backends)
+        made = (
+            tables.frontend(tables.any, p, Forward(pool, True), protocol=Protocol.UDP, serving=serving) for p in ports
+        )
+        return tables.table(*made, node_addresses=frozenset({tables.pod(9)}))
+
+    def work() -> None:
+        network = host()
+        network.serve(1, port=5353, kind=socket.SOCK_DGRAM)
+        NftablesDataplane().apply(table(30053, 30054))
+        for port in (30053, 30054):
+            with socket.socket(network.type, socket.SOCK_DGRAM) as client:
+                client.sendto(b"?", (tables.pod(9), port))
+        NftablesDataplane().apply(table(30053))
+        with Channel() as channel:
+            assert [flow.destination.port for flow in flows(channel, tables.family)] == [30053]
+        network.close()
+
+    in_new_namespace(work)
+
+
+@pytest.mark.parametrize("node_port", [False, True], ids=["cluster IP", "NodePort"])
+def test_an_agent_that_ends_before_it_has_forgotten_flows_tells_the_next_one(
+    tables: Any,
+    host: Callable[[], Any],
+    in_new_namespace: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    node_port: bool,
+) -> None:
+    pool = tables.pool(1, port=5353)
+    serving = frozenset(backend.endpoint for backend in pool.backends)
+    address, asked = (tables.any, tables.pod(9)) if node_port else (tables.vip(1), tables.vip(1))
+    udp = tables.frontend(address, 53, Forward(pool, True), protocol=Protocol.UDP, serving=serving)
+    nodes = frozenset({tables.pod(9)})
+
+    def killed(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        network, first = host(), NftablesDataplane()
+        network.serve(1, port=5353, kind=socket.SOCK_DGRAM)
+        first.apply(tables.table(udp, node_addresses=nodes))
+        with socket.socket(network.type, socket.SOCK_DGRAM) as client:
+            client.sendto(b"?", (asked, 53))
+        with monkeypatch.context() as broken:
+            broken.setattr(FlowCleaner, "clean", killed)
+            with pytest.raises(KeyboardInterrupt):
+                first.apply(tables.table(node_addresses=nodes))
+        assert answering(tables) == {tables.pod(1)}
+        second = NftablesDataplane()
+        second.apply(tables.table(node_addresses=nodes))
+        assert answering(tables) == set()
+        assert not second.audit()
+        network.close()
+
+    in_new_namespace(work)
+
+
 def test_flows_that_cannot_be_forgotten_now_do_not_fail_the_apply_and_are_tried_again_by_the_next(
     ipv4: Any, in_new_namespace: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
