@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PACKAGES := native dataplane controller lab svcplane
 BIN := .venv/bin
 
-.PHONY: help setup demo test vm lint asan fuzz bench clean
+.PHONY: help setup demo test vm lint asan fuzz bench soak clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 10
@@ -35,6 +35,9 @@ fuzz: ## feed the C code random bytes, DURATION=60 seconds for each target (clan
 
 bench: setup ## measure; prints the bars beside the figures
 	@$(BIN)/python -m pytest bench -s
+
+soak: setup ## an agent under changes, restarts, kills and traffic, for MINUTES=30 (root)
+	@$(BIN)/python -m pytest bench/test_soak.py -s --soak-minutes $(or $(MINUTES),30) --soak-seed $(or $(SEED),1)
 
 clean: ## remove what was built; `make setup` makes it again
 	@rm -rf build dist *.egg-info native/*.so native/_native.c .venv/.built .venv/.installed

@@ -19,12 +19,22 @@ class MeasurementFailedError(Exception):
     """The measuring process did not come to an end; the message is the end of what it said."""
 
 
-def measure(module: str, *arguments: object) -> dict[str, Any]:
-    """Run ``python -m MODULE ARGUMENTS`` and return the JSON object that it prints last."""
+def measure(module: str, *arguments: object, told: bool = False) -> dict[str, Any]:
+    """Run ``python -m MODULE ARGUMENTS`` and return the JSON object that it prints last.
+
+    `told`: what it says on its standard error is not kept, but goes where ours goes.
+    """
     isolated = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
     command = [*isolated, sys.executable, "-m", module, *map(str, arguments)]
-    run = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    run = subprocess.run(
+        command,
+        cwd=_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=None if told else subprocess.PIPE,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
     if run.returncode != 0:
-        raise MeasurementFailedError(f"{' '.join(command)}: {run.stderr[-4000:]}")
+        raise MeasurementFailedError(f"{' '.join(command)}: {(run.stderr or 'see above')[-4000:]}")
     figures: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
     return figures
