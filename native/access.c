@@ -19,7 +19,7 @@ bool access_settle(struct engine *engine, void *argument)
 	if (settle->swap)
 		engine_swap(engine);
 	settle->swap = false;
-	return engine_settle_some(engine, &settle->next, ACCESS_STEP);
+	return engine_settle(engine, ACCESS_STEP);
 }
 
 /**

@@ -9,13 +9,11 @@
 #define ACCESS_STEP 4096
 
 /**
- * struct access_settle - How far the table in force has been held against the flows
+ * struct access_settle - Whether a table is to be put in force
  * @swap:	Put the table that was loaded in force first
- * @next:	The number of the flow to begin with: 0 for all of them
  */
 struct access_settle {
 	bool swap;
-	uint32_t next;
 };
 
 /**

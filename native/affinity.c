@@ -127,12 +127,12 @@ struct affinity_entry *affinity_add(struct affinity_table *table, uint32_t affin
 /**
  * affinity_settle() - Forget backends that are gone
  * @table:	The table
- * @held:	By member: 0 if no pool holds it any more
+ * @pools:	By member: how many pools hold it
  */
-void affinity_settle(struct affinity_table *table, const uint8_t *held)
+void affinity_settle(struct affinity_table *table, const uint32_t *pools)
 {
 	for (uint32_t number = 1; number < table->fresh; number++) {
-		if (!table->entries[number].affinity || held[table->entries[number].member])
+		if (!table->entries[number].affinity || pools[table->entries[number].member])
 			continue;
 		table->counters.settled++;
 		affinity_remove(table, number);

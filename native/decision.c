@@ -70,7 +70,7 @@ static void decide_error(struct engine *engine, struct packet *packet, struct de
 	}
 	answer = tuple_reversed(&quoted.tuple);
 	flow = flow_find(&engine->flows, &answer, tuple_hash(&engine->key, &answer), engine->now, &direction);
-	if (!flow) {
+	if (!flow || !engine_flow_goes_on(engine, flow)) {
 		pass_unknown(decision);
 		return;
 	}
@@ -155,7 +155,7 @@ static const struct service_backend *choose_backend(struct engine *engine, const
 		decision->marks |= DECISION_REMEMBERED;
 	else
 		backend = pick_backend(table, pool, engine->flows.tallies, hash, &engine->random);
-	decision->backend = (uint32_t)(backend - table->backends);
+	decision->backend = (uint32_t)(backend - table->backends) - pool->first;
 	return backend;
 }
 
@@ -165,11 +165,11 @@ static uint8_t decide_masquerade(const struct service_table *table, const struct
 {
 	uint8_t flags = verdict->masquerade ? FLOW_MASQUERADE : 0;
 
-	/* Masquerading is for what leaves a host: not for what came from elsewhere to a pod with hostNetwork. */
-	if (interface != 0 && service_roles(table, &backend->address, backend->family) & SERVICE_HOST)
-		return 0;
 	if (backend->local && address_equal(&backend->address, &tuple->source))
 		flags |= FLOW_HAIRPIN | FLOW_MASQUERADE;
+	/* Masquerading is for what leaves a host: not for what came from elsewhere to a pod with hostNetwork. */
+	if (flags && interface != 0 && service_roles(table, &backend->address, backend->family) & SERVICE_HOST)
+		return 0;
 	return flags;
 }
 
@@ -188,6 +188,7 @@ static struct flow *open_flow(struct engine *engine, const struct packet *packet
 	struct tuple *reply = &flow.tuples[TRACKING_REPLY];
 
 	flow.hash[TRACKING_ORIGINAL] = hash;
+	flow.epoch = engine->epoch;
 	reply->source = backend->address;
 	reply->source_port = backend->port;
 	flow.flags = decide_masquerade(table, &packet->tuple, interface, verdict, backend);
@@ -270,6 +271,8 @@ static struct flow *find_flow(struct engine *engine, const struct packet *packet
 
 	if (!flow)
 		flow = flow_find(&engine->flows, tuple, hint.hash, engine->now, direction);
+	if (flow && !engine_flow_goes_on(engine, flow))
+		return NULL;
 	if (flow && packet->opens && *direction == TRACKING_ORIGINAL && tracking_is_over(flow->events)) {
 		engine->flows.counters.reopened++;
 		flow_remove(&engine->flows, flow);

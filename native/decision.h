@@ -111,7 +111,7 @@ enum decision_reason {
  * @marks:	Bits DECISION_REPLY and so on
  * @zero:	Always 0
  * @frontend:	Position of the frontend in the table in force, if it was asked for, or DECISION_NOTHING
- * @backend:	Position of the backend in the table in force, if one was picked, or DECISION_NOTHING
+ * @backend:	Position of the backend in its pool, if one was picked, or DECISION_NOTHING
  */
 struct decision {
 	uint8_t outcome;

@@ -16,6 +16,17 @@
  * meanwhile, tell which flows to ask for; then all is there, and each packet is decided and written. The last part
  * is done packet by packet and in order, because one packet may make the flow that the next belongs to.
  *
+ * There are two tables of Services. Packets are looked up in the one in force; the other is changed meanwhile, perhaps
+ * by another thread, and between two batches they change places:
+ *
+ *	engine_load()		on the table that is not in force
+ *	engine_swap()		between two batches
+ *	engine_catch_up()	the same change on the table that was in force, before the next engine_load()
+ *
+ * So every change is made twice, and costs as much as it is large, however many Services there are. (In concurrent
+ * programming this is known as "left-right": Ramalhete and Correia, 2015. Here nobody waits for readers: the swap itself
+ * is the reader's.) Whoever builds in another thread must order the three calls as seen from both.
+ *
  * All memory is asked for when the engine is made. Everything is bounded, and what happens at each bound is said
  * where the bound is: flows in flow.c, clients in affinity.c, tables in service.c.
  */
@@ -27,7 +38,9 @@ static struct engine *engine_carve(struct engine *engine, struct arena *arena, c
 
 	if (taken)
 		engine = taken;
-	flow_carve(&engine->flows, arena, config->flows, config->limits.tallies);
+	flow_carve(&engine->flows, arena, config->flows, config->limits.tallies + 1);
+	names_carve(&engine->names.tallies, arena, config->limits.tallies);
+	names_carve(&engine->names.members, arena, config->limits.members);
 	affinity_carve(&engine->affinities, arena, config->affinities);
 	fragment_carve(&engine->fragments, arena);
 	for (unsigned int i = 0; i < 2; i++)
@@ -63,6 +76,11 @@ struct engine *engine_create(const struct engine_config *config)
 	engine->fragments.key = config->key;
 	engine->answers.key = config->key;
 	engine->answers.rates = config->answers;
+	engine->names.tallies.key = config->key;
+	engine->names.tallies.tallies = engine->flows.tallies;
+	engine->names.members.key = config->key;
+	engine->tables[0].key = config->key;
+	engine->tables[1].key = config->key;
 	return engine;
 }
 
@@ -91,22 +109,72 @@ size_t engine_memory(const struct engine *engine)
 	return engine->arena.size;
 }
 
+static struct service_table *other_table(struct engine *engine)
+{
+	return &engine->tables[!engine->current];
+}
+
 /**
- * engine_load() - Load a table, without using it yet
+ * engine_load() - Change the table that is not in force
  * @engine:	The engine
- * @image:	What the table shall hold
+ * @image:	What is different from the table in force, or the whole table
  *
- * Return: SERVICE_OK, or what is wrong with the image
+ * Packets may be sent through meanwhile, by another thread.
+ *
+ * Return: SERVICE_OK, or what is wrong with the image; then the next image that is loaded must be whole
  */
 enum service_error engine_load(struct engine *engine, const struct service_image *image)
 {
-	enum service_error error = service_load(&engine->tables[!engine->current], image, &engine->key);
+	enum service_error error = update_apply(other_table(engine), image, &engine->names);
 
 	engine->loaded = error == SERVICE_OK;
 	return error;
 }
 
-/* Whether a flow outlives the coming of a table: dataplane.reference._goes_on() in C. */
+/**
+ * engine_swap() - Put the table that was changed in force
+ * @engine:	The engine; nothing happens if no table was changed since the last time
+ *
+ * What the table puts an end to is forgotten: affinity to backends that no pool holds any more at once, a flow to a
+ * backend that serves no more, where the table says so, when the next packet would follow it. To be called between two batches, by whoever sends
+ * packets through.
+ */
+void engine_swap(struct engine *engine)
+{
+	struct service_table *table = other_table(engine);
+
+	if (!engine->loaded)
+		return;
+	engine->loaded = false;
+	engine->current = !engine->current;
+	if (table->ended.members)
+		affinity_settle(&engine->affinities, table->member_pools);
+	if (table->ended.flows) {
+		engine->epoch++;
+		engine->settling = 1;
+	}
+	table->ended = (struct service_ended){0};
+}
+
+/**
+ * engine_catch_up() - Change the table that was in force before as the one in force was changed
+ * @engine:	The engine
+ * @image:	What was given to engine_load() before the last engine_swap()
+ *
+ * Packets may be sent through meanwhile, by another thread.
+ *
+ * Return: SERVICE_OK; or what went wrong, and then the next image that is loaded must be whole
+ */
+enum service_error engine_catch_up(struct engine *engine, const struct service_image *image)
+{
+	struct service_table *table = other_table(engine);
+	enum service_error error = update_apply(table, image, &engine->names);
+
+	table->ended = (struct service_ended){0};
+	return error;
+}
+
+/* Whether the table in force lets a flow go on: dataplane.reference._goes_on() in C. */
 static bool goes_on(const struct service_table *table, const struct flow *flow)
 {
 	static const struct address any = {{0}};
@@ -122,56 +190,45 @@ static bool goes_on(const struct service_table *table, const struct flow *flow)
 }
 
 /**
- * engine_swap() - Put the table that was loaded in force
- * @engine:	The engine; nothing happens if no table was loaded since the last time
+ * engine_flow_goes_on() - Whether a flow outlives the tables that have come since it was last asked
+ * @engine:	The engine
+ * @flow:	One of its flows, which is forgotten if not
+ *
+ * Return: true if it does
  */
-void engine_swap(struct engine *engine)
+bool engine_flow_goes_on(struct engine *engine, struct flow *flow)
 {
-	if (!engine->loaded)
-		return;
-	engine->loaded = false;
-	engine->current = !engine->current;
+	if (flow->epoch == engine->epoch)
+		return true;
+	if (goes_on(engine_table(engine), flow)) {
+		flow->epoch = engine->epoch;
+		return true;
+	}
+	engine->flows.counters.settled++;
+	flow_remove(&engine->flows, flow);
+	return false;
 }
 
 /**
- * engine_settle_some() - Forget some of what the table in force puts an end to
+ * engine_settle() - Forget flows that were ended and that no packet has met since
  * @engine:	The engine
- * @next:	The number of the flow to begin with, 0 for the first time; afterwards, of the one to go on with
- * @most:	Flows to look at
+ * @entries:	How many entries to look at in this call
  *
- * Return: true if there are no more
- */
-bool engine_settle_some(struct engine *engine, uint32_t *next, uint32_t most)
-{
-	const struct service_table *table = engine_table(engine);
-
-	if (*next == 0) {
-		affinity_settle(&engine->affinities, table->member_held);
-		*next = 1; /* entry 0 is never used */
-	}
-	for (uint32_t i = 0; i < most && *next < engine->flows.fresh; i++) {
-		struct flow *flow = &engine->flows.flows[(*next)++];
-
-		if (!flow_in_use(flow) || goes_on(table, flow))
-			continue;
-		engine->flows.counters.settled++;
-		flow_remove(&engine->flows, flow);
-	}
-	return *next >= engine->flows.fresh;
-}
-
-/**
- * engine_settle() - Forget what the table in force puts an end to
- * @engine:	The engine
+ * They do no harm; but they take room, and whoever lists flows would see them.
  *
- * That is flows to backends that serve no more, where the table says so, and affinity to backends that no pool holds any more. To be
- * called before the next packet, whenever the table in force is another than before.
+ * Return: true if there are none left, false if another call is needed
  */
-void engine_settle(struct engine *engine)
+bool engine_settle(struct engine *engine, uint32_t entries)
 {
-	uint32_t next = 0;
+	for (; entries > 0 && engine->settling && engine->settling < engine->flows.fresh; entries--) {
+		struct flow *flow = &engine->flows.flows[engine->settling++];
 
-	(void)engine_settle_some(engine, &next, UINT32_MAX);
+		if (flow_in_use(flow))
+			(void)engine_flow_goes_on(engine, flow);
+	}
+	if (engine->settling >= engine->flows.fresh)
+		engine->settling = 0;
+	return engine->settling == 0;
 }
 
 /* Where a packet of the batch begins; a packet that is not in the memory is one of no bytes. */

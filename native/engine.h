@@ -14,6 +14,7 @@
 #include "packet.h"
 #include "random.h"
 #include "service.h"
+#include "update.h"
 
 /*
  * Packets that are worked on together, so that they wait for memory together. Enough to hide the latency of memory,
@@ -88,9 +89,12 @@ struct engine_counters {
  * @flows:	The flows that are known
  * @affinities:	The clients that are remembered
  * @fragments:	The packets of which pieces may still come
- * @tables:	The table in force, and room to load another
+ * @names:	The numbers of backends
+ * @tables:	The table in force, and the one that is changed
  * @current:	Which of them is in force
- * @loaded:	Whether the other was loaded, and waits for engine_swap()
+ * @loaded:	Whether the other was changed, and waits for engine_swap()
+ * @epoch:	How many tables have come into force that put an end to flows, perhaps
+ * @settling:	The number of the flow where engine_settle() goes on
  * @now:	The time of the batch in milliseconds; it never goes back
  * @answers:	How many more rejected packets may be answered
  * @counters:	What went in, and what became of it
@@ -104,9 +108,12 @@ struct engine {
 	struct flow_table flows;
 	struct affinity_table affinities;
 	struct fragment_table fragments;
+	struct update_names names;
 	struct service_table tables[2];
 	unsigned int current;
 	bool loaded;
+	uint32_t epoch;
+	uint32_t settling;
 	uint64_t now;
 	struct limit answers;
 	struct engine_counters counters;
@@ -120,8 +127,9 @@ size_t engine_memory(const struct engine *engine);
 
 enum service_error engine_load(struct engine *engine, const struct service_image *image);
 void engine_swap(struct engine *engine);
-void engine_settle(struct engine *engine);
-bool engine_settle_some(struct engine *engine, uint32_t *next, uint32_t most);
+enum service_error engine_catch_up(struct engine *engine, const struct service_image *image);
+bool engine_settle(struct engine *engine, uint32_t entries);
+bool engine_flow_goes_on(struct engine *engine, struct flow *flow);
 void engine_run(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets, size_t count,
 		enum packet_link link, uint64_t now);
 

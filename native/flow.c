@@ -42,7 +42,10 @@
  *
  * *Backends that go.* A table of Services that comes into force does not touch TCP flows: a terminating backend can
  * finish. UDP has no end, so its flows are forgotten when their frontend is gone or their backend serves no more. Which
- * flows are treated like UDP the table says; engine_settle() in engine.c asks it about each.
+ * flows are treated like UDP the table says. Nobody looks for them while packets wait: a flow carries the epoch in which
+ * it was last found to go on, the engine begins a new epoch with each table that ends anything, and whoever meets a flow
+ * of an older one asks again (engine_flow_goes_on() in engine.c). Those that nobody meets any more are taken away by
+ * engine_settle().
  *
  * *Memory.* All entries and buckets come from the arena; an entry never moves. A million flows take 128 MB of
  * entries and 32 MB of index. Entries that were never used are behind the mark @fresh and have never been touched.

@@ -42,6 +42,7 @@
  * @events:	What was seen of it (TRACKING_REPLIED and so on)
  * @flags:	FLOW_NODE_PORT and so on
  * @zero:	Always 0
+ * @epoch:	The engine's epoch when the Services last were asked whether it may go on (engine.c)
  * @next_free:	While it is not in use: the number of the next that is not
  */
 struct flow {
@@ -55,7 +56,10 @@ struct flow {
 	uint8_t events;
 	uint8_t flags;
 	uint16_t zero;
-	uint32_t next_free;
+	union {
+		uint32_t epoch;
+		uint32_t next_free;
+	};
 };
 
 _Static_assert(sizeof(struct flow) == 128, "a flow is two cache lines");
@@ -66,13 +70,17 @@ _Static_assert(sizeof(struct flow) == 128, "a flow is two cache lines");
  * @active:		Flows there are
  * @packets:		Packets to the backend, and from it
  * @bytes:		Bytes of IP packets to the backend, and from it
+ * @zero:		Always 0
  */
 struct flow_tally {
 	uint64_t connections;
 	uint64_t active;
 	uint64_t packets[2];
 	uint64_t bytes[2];
+	uint64_t zero[2];
 };
+
+_Static_assert(sizeof(struct flow_tally) == ARENA_ALIGNMENT, "to count costs one cache line");
 
 /**
  * struct flow_counters - What became of flows

@@ -66,7 +66,7 @@ enum restore_result restore_flow(struct engine *engine, const struct flow *saved
 	if (!is_good_tuple(original) || !is_good_tuple(reply) || original->family != reply->family ||
 	    original->protocol != reply->protocol || tuple_equal(original, reply))
 		return RESTORE_BAD;
-	if (saved->tally >= engine_table(engine)->limits.tallies || remaining == 0 || remaining > MOST_MILLISECONDS)
+	if (saved->tally > engine_table(engine)->limits.tallies || remaining == 0 || remaining > MOST_MILLISECONDS)
 		return RESTORE_BAD;
 	for (unsigned int i = 0; i < 2; i++) {
 		flow.hash[i] = tuple_hash(&engine->key, &flow.tuples[i]);
@@ -80,7 +80,9 @@ enum restore_result restore_flow(struct engine *engine, const struct flow *saved
 	flow.flags = (uint8_t)(flow.flags & ~FLOW_CAN_END) | can_end(engine_table(engine), saved);
 	flow.deadline = engine->now + remaining;
 	flow.zero = 0;
-	flow.next_free = 0;
+	/* Whether it may go on is asked before its next packet. */
+	flow.epoch = engine->epoch - 1;
+	engine->settling = 1;
 	return flow_add(&engine->flows, &flow, engine->now) ? RESTORE_DONE : RESTORE_FULL;
 }
 
@@ -97,8 +99,8 @@ enum restore_result restore_client(struct engine *engine, const struct affinity_
 	const struct service_table *table = engine_table(engine);
 	struct affinity_entry *entry;
 
-	if (saved->affinity == 0 || saved->member == 0 || saved->member >= table->limits.members ||
-	    !table->member_held[saved->member] || remaining == 0 || remaining > MOST_MILLISECONDS)
+	if (saved->affinity == 0 || saved->member == 0 || saved->member > table->limits.members ||
+	    !table->member_pools[saved->member] || remaining == 0 || remaining > MOST_MILLISECONDS)
 		return RESTORE_BAD;
 	entry = affinity_find(&engine->affinities, saved->affinity, &saved->client);
 	if (entry)

@@ -10,10 +10,14 @@
 #include "hash.h"
 #include "index.h"
 #include "maglev.h"
+#include "runs.h"
 #include "tuple.h"
 
 /* In service_frontend.sources_first: anybody may connect. */
 #define SERVICE_ANYBODY UINT32_MAX
+
+/* There is no such address in the table. */
+#define SERVICE_NOWHERE UINT32_MAX
 
 /* Interfaces that packets can come in on. Number 0 stands for none: the packet is this host's own. */
 #define SERVICE_INTERFACES 4096
@@ -65,7 +69,7 @@ enum service_pick {
 
 /**
  * struct service_verdict - What is done for one kind of client
- * @pool:	Position in service_image.pools; 0 unless forwarding
+ * @pool:	Position among the pools; 0 unless forwarding
  * @action:	enum service_action
  * @masquerade:	1 if the source becomes this node's address
  * @zero:	Always 0
@@ -78,15 +82,29 @@ struct service_verdict {
 };
 
 /**
+ * struct service_key - What a frontend is known by
+ * @address:	The address; unspecified for a NodePort
+ * @port:	In network byte order
+ * @protocol:	TUPLE_TCP, TUPLE_UDP or TUPLE_SCTP
+ * @family:	TUPLE_IPV4 or TUPLE_IPV6
+ */
+struct service_key {
+	struct address address;
+	uint16_t port;
+	uint8_t protocol;
+	uint8_t family;
+};
+
+/**
  * struct service_frontend - One address, protocol and port that is served
  * @address:		The address; unspecified for a NodePort
  * @port:		In network byte order
  * @protocol:		TUPLE_TCP, TUPLE_UDP or TUPLE_SCTP
  * @family:		TUPLE_IPV4 or TUPLE_IPV6
- * @sources_first:	Position in service_image.ranges of the first that may connect, or SERVICE_ANYBODY
- * @sources_count:	How many ranges, sorted and apart from each other
- * @serving_first:	Position in service_image.endpoints of the first to which flows may go on
- * @serving_count:	How many endpoints, sorted
+ * @sources_first:	Position among the ranges of the first that may connect, or SERVICE_ANYBODY
+ * @sources_count:	How many ranges, apart from each other
+ * @serving_first:	Position among the endpoints of the first to which flows may go on
+ * @serving_count:	How many endpoints
  * @verdicts:		By enum service_client
  * @ends_flows:		1 if flows to other endpoints are forgotten; else they end by themselves
  */
@@ -103,21 +121,29 @@ struct service_frontend {
 	uint32_t ends_flows;
 };
 
+_Static_assert(sizeof(struct service_frontend) == 64, "a frontend is one cache line");
+
 /**
  * struct service_pool - The backends that one verdict chooses from
- * @first:	Position in service_image.backends
+ * @first:	Position among the backends
  * @count:	How many backends, at least one
- * @affinity:	Whose memory of clients it uses; 0 for none
+ * @owner:	The service port: a number of the caller's, not 0. What goes through a backend is counted for each apart
+ * @affinity:	Whose memory of clients it uses: a number of the caller's, or 0 for none
  * @seconds:	How long that memory lasts after the client's last new connection
  * @pick:	enum service_pick
+ * @zero:	Always 0
  */
 struct service_pool {
 	uint32_t first;
 	uint32_t count;
+	uint32_t owner;
 	uint32_t affinity;
 	uint32_t seconds;
 	uint32_t pick;
+	uint32_t zero[2];
 };
+
+_Static_assert(sizeof(struct service_pool) == 32, "a pool lies in one cache line");
 
 /**
  * struct service_backend - One place that serves
@@ -125,8 +151,8 @@ struct service_pool {
  * @port:	In network byte order
  * @family:	TUPLE_IPV4 or TUPLE_IPV6
  * @local:	1 if it runs on this node
- * @tally:	Where its traffic is counted
- * @member:	What the affinity of its pool calls it; 0 without affinity
+ * @tally:	Where its traffic is counted; set by the table
+ * @member:	What the affinity of its pool calls it, 0 without affinity; set by the table
  * @weight:	How often it is picked, relative to the others in its pool; 1 to SERVICE_WEIGHT_MOST
  */
 struct service_backend {
@@ -138,6 +164,8 @@ struct service_backend {
 	uint32_t member;
 	uint32_t weight;
 };
+
+_Static_assert(sizeof(struct service_backend) == 32, "a backend lies in one cache line");
 
 /**
  * struct service_endpoint - An address and a port
@@ -182,8 +210,8 @@ struct service_address {
 
 /**
  * struct service_family - What there is once for each family
- * @cidrs_first:	Position in service_image.ranges of the first that cluster IPs are given from
- * @cidrs_count:	How many ranges, sorted and apart from each other
+ * @cidrs_first:	Position among the ranges of the first that cluster IPs are given from
+ * @cidrs_count:	How many ranges, apart from each other
  * @pods_first:		Position of the range of the local pods' addresses
  * @pods_count:		1, or 0 if pods are not told by their addresses
  * @egress:		What masqueraded flows get as their source
@@ -209,6 +237,8 @@ struct service_family {
  * @tallies:	Places to count traffic in
  * @members:	Backends of pools with affinity, a backend in two pools of one Service counted once
  * @maglevs:	Pools with SERVICE_MAGLEV, each of which takes 128 kB and a millisecond to load
+ *
+ * A frontend that changes is there twice for a moment, with all that it refers to.
  */
 struct service_limits {
 	uint32_t frontends;
@@ -223,20 +253,45 @@ struct service_limits {
 };
 
 /**
- * struct service_image - A table as flat arrays, the way it is handed over
- * @counts:		How long each array is; tallies and members are one more than the greatest that is used
- * @frontends:		Any order, no two with the same address, protocol, port and family
- * @pools:		Any order
+ * struct service_counts - How long the arrays of an image are
+ * @frontends:	...
+ * @gone:	...
+ * @pools:	...
+ * @backends:	...
+ * @endpoints:	...
+ * @ranges:	...
+ * @addresses:	...
+ */
+struct service_counts {
+	uint32_t frontends;
+	uint32_t gone;
+	uint32_t pools;
+	uint32_t backends;
+	uint32_t endpoints;
+	uint32_t ranges;
+	uint32_t addresses;
+};
+
+/**
+ * struct service_image - A table, or what changes in one, as flat arrays: the way it is handed over
+ * @counts:		How long each array is
+ * @whole:		1 if this is the whole table; 0 if what is not mentioned stays
+ * @frontends:		Those that come, or come in the place of those with the same address, protocol, port and family
+ * @gone:		Those that go; those that are not there do not matter
+ * @pools:		What @frontends forward to
  * @backends:		The backends of a pool side by side
- * @endpoints:		Sorted within each frontend's piece
- * @ranges:		Sorted within each piece
- * @addresses:		Any order, none twice
- * @families:		For IPv4, then for IPv6
- * @pod_interfaces:	SERVICE_INTERFACES bytes: 1 where what comes in is from a local pod
+ * @endpoints:		Those of a frontend side by side
+ * @ranges:		Likewise
+ * @addresses:		What these addresses are from now on; with no role, nothing
+ * @families:		For IPv4, then for IPv6: always mentioned
+ * @pod_interfaces:	SERVICE_INTERFACES bytes: 1 where what comes in is from a local pod; always mentioned
+ * @positions:		For each of @frontends where it is in the table from now on: is written, unless NULL
  */
 struct service_image {
-	struct service_limits counts;
+	struct service_counts counts;
+	uint32_t whole;
 	const struct service_frontend *frontends;
+	const struct service_key *gone;
 	const struct service_pool *pools;
 	const struct service_backend *backends;
 	const struct service_endpoint *endpoints;
@@ -244,19 +299,20 @@ struct service_image {
 	const struct service_address *addresses;
 	struct service_family families[2];
 	const uint8_t *pod_interfaces;
+	uint32_t *positions;
 };
 
 /**
  * enum service_error - What is wrong with an image
  * @SERVICE_OK:			Nothing
- * @SERVICE_TOO_MANY:		More than the limits given when the engine was made
+ * @SERVICE_TOO_MANY:		More than the limits given when the engine was made; of what is not whole, perhaps only
+ *				more than there is room for side by side
  * @SERVICE_BAD_FRONTEND:	A frontend refers to something that is not there, or says what does not exist
- * @SERVICE_BAD_POOL:		A pool is empty, refers to backends that are not there, or has too many for its way
- *				to pick
- * @SERVICE_BAD_BACKEND:	A backend's family, tally or member does not exist
+ * @SERVICE_BAD_POOL:		A pool is empty, is nobody's, refers to backends that are not there, or has too many
+ *				for its way to pick
+ * @SERVICE_BAD_BACKEND:	A backend of no family, or of no weight
  * @SERVICE_BAD_ADDRESS:	An address of no family
  * @SERVICE_BAD_FAMILY:		The ranges of a family are not there
- * @SERVICE_DOUBLE:		A frontend or an address is there twice
  */
 enum service_error {
 	SERVICE_OK,
@@ -266,7 +322,16 @@ enum service_error {
 	SERVICE_BAD_BACKEND,
 	SERVICE_BAD_ADDRESS,
 	SERVICE_BAD_FAMILY,
-	SERVICE_DOUBLE,
+};
+
+/**
+ * struct service_ended - What the updates of a table have put an end to
+ * @flows:	Flows, perhaps: a frontend is gone, or an endpoint serves it no more
+ * @members:	Memories of clients, perhaps: no pool holds a backend any more
+ */
+struct service_ended {
+	bool flows;
+	bool members;
 };
 
 /**
@@ -287,28 +352,37 @@ struct service_draw {
 /**
  * struct service_table - A table that packets can be looked up in
  * @limits:		What there is room for
- * @counts:		What is there
  * @key:		Secret of the hashes
- * @frontends:		Copied from the image, as are the next six
- * @pools:		...
- * @backends:		...
- * @endpoints:		...
- * @ranges:		...
- * @addresses:		...
- * @pod_interfaces:	...
- * @families:		...
- * @member_held:	By member: 1 if a pool of this table holds it
+ * @ended:		What was put an end to since somebody has asked
+ * @frontends:		An entry of no family is not in use
+ * @pools:		An entry of no backends is not in use
+ * @backends:		Those of a pool side by side
+ * @endpoints:		Those of a frontend side by side, sorted
+ * @ranges:		Those of a frontend, and those of a family, likewise
+ * @addresses:		In any order
+ * @pod_interfaces:	By interface: whether what comes in is from a local pod
+ * @families:		For IPv4, then for IPv6
+ * @pool_users:		By pool: how many verdicts forward to it
+ * @member_pools:	By member: how many pools hold it
  * @draws:		By pool
  * @shares:		By backend: the sum of the weights of its pool, up to and with its own
  * @maglevs:		Tables of MAGLEV_SLOTS, one after the other
  * @maglev_backends:	Where they are built
+ * @placed:		While an update is made: by pool of the image, where it is in the table
+ * @frontend_runs:	Which places of @frontends are taken; those that follow, of the others
+ * @pool_runs:		...
+ * @backend_runs:	...
+ * @endpoint_runs:	...
+ * @range_runs:		...
+ * @address_runs:	...
+ * @maglev_runs:	...
  * @frontend_index:	From address, protocol and port to @frontends; a reference is a position plus one
  * @address_index:	From address and family to @addresses, likewise
  */
 struct service_table {
 	struct service_limits limits;
-	struct service_limits counts;
 	struct hash_key key;
+	struct service_ended ended;
 	struct service_frontend *frontends;
 	struct service_pool *pools;
 	struct service_backend *backends;
@@ -317,19 +391,28 @@ struct service_table {
 	struct service_address *addresses;
 	uint8_t *pod_interfaces;
 	struct service_family families[2];
-	uint8_t *member_held;
+	uint32_t *pool_users;
+	uint32_t *member_pools;
 	struct service_draw *draws;
 	uint32_t *shares;
 	uint16_t *maglevs;
 	struct maglev_backend *maglev_backends;
+	uint32_t *placed;
+	struct runs frontend_runs;
+	struct runs pool_runs;
+	struct runs backend_runs;
+	struct runs endpoint_runs;
+	struct runs range_runs;
+	struct runs address_runs;
+	struct runs maglev_runs;
 	struct index frontend_index;
 	struct index address_index;
 };
 
 void service_carve(struct service_table *table, struct arena *arena, const struct service_limits *limits);
-enum service_error service_load(struct service_table *table, const struct service_image *image,
-				const struct hash_key *key);
-
+uint32_t service_hash(const struct hash_key *key, const struct service_frontend *frontend);
+uint32_t service_hash_address(const struct hash_key *key, const struct address *address, uint8_t family);
+uint32_t service_find_address(const struct service_table *table, const struct address *address, uint8_t family);
 const struct service_frontend *service_find(const struct service_table *table, const struct address *address,
 					    uint8_t family, uint8_t protocol, uint16_t port);
 const struct service_frontend *service_find_for(const struct service_table *table, const struct tuple *tuple,

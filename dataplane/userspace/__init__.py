@@ -11,6 +11,6 @@
     pcap        captured packets in files
     xdp         packets from interfaces to the engine and out again, past most of the kernel (AF_XDP)
 
-and inside: `image` (a ForwardingTable as flat arrays), `slots` (numbers that stay with what they were given to),
+and inside: `image` (a ForwardingTable as flat arrays), `owners` (the numbers of service ports),
 `structures` (the C structures, made and read).
 """

@@ -10,34 +10,39 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
 from dataplane.changes import Changes
 from dataplane.fake import describe
 from dataplane.interface import Applied, DataplaneError, Drift
-from dataplane.table import Endpoint, Family, ForwardingTable, FrontendKey, Pick
+from dataplane.table import Endpoint, Family, Forward, ForwardingTable, Frontend, FrontendKey, Pick
 from dataplane.userspace.batch import Batch, Link
 from dataplane.userspace.flows import Counters, Flow, Tally
-from dataplane.userspace.image import Encoder, Host, Image, unpacked
+from dataplane.userspace.image import Host, Image, Surroundings, encode, unpacked
 from dataplane.userspace.limits import LINUX_ANSWERS, RFC_TIMEOUTS, AnswerRates, Limits, Timeouts
+from dataplane.userspace.owners import Owners
 from dataplane.userspace.port import Port
 from dataplane.userspace.result import CLIENTS, OUTCOMES, REASONS, RULES, Result
 from dataplane.userspace.saved import Saved, SavedClient, SavedFlow
 from dataplane.userspace.structures import (
-    clear_tally,
+    backend_of,
     errors,
     fields,
     flow_of,
     native_client,
     native_config,
     native_flow,
-    native_image,
+    native_name,
     saved_flow,
     tally_of,
 )
 from native.library import ffi, lib
+
+ALL = 0xFFFFFFFF
+"""However many entries there are."""
 
 ROOM_FOR_ANSWER = 48
 """Bytes by which the answer to a rejected packet can be longer: an IPv6 header and one of ICMP."""
@@ -71,13 +76,14 @@ class Engine:
             )
         self._worker: Any = None
         self._ports: tuple[Port, ...] = ()
-        self._host = host or Host()
+        self._pick = pick
         self._interfaces: dict[str, int] = {}
-        self._table = ForwardingTable()
-        self._full = True
-        self._encoder = Encoder(self._limits.tallies, self._limits.members, pick, self._is_busy, self._recycle)
-        self._image: Image | None = None
-        self._load()
+        self._owners = Owners(self._owners_in_use)
+        self._around = Surroundings(ForwardingTable(), host or Host())
+        self._frontends: list[Frontend | None] = []  # by their positions in its tables
+        self._full = True  # the next table must be written whole
+        self._change(self._around, Changes())
+        self._full = True  # for the first that is applied
 
     def __enter__(self) -> Engine:
         return self
@@ -100,52 +106,48 @@ class Engine:
         return frozenset(Pick)
 
     def apply(self, table: ForwardingTable) -> Applied:
-        """Put a table in force, between two batches. Flows and affinity that it ends are forgotten at once."""
+        """Put a table in force, between two batches. Flows and affinity that it ends are forgotten at once.
+
+        Costs as much as the table differs from the one before.
+        """
         started = time.monotonic()
-        changes = Changes.between(self._table, table)
+        changes = Changes.between(self.table, table)
         if not changes and not self._full:
             return Applied(False, 0, time.monotonic() - started)
-        before, self._table = self._table, table
-        try:
-            self._load()
-        except DataplaneError:
-            self._table, self._full = before, True
-            raise
-        full, self._full = self._full, False
+        full = self._change(replace(self._around, table=table), changes, _addresses_of(changes))
         return Applied(full, len(changes.frontends), time.monotonic() - started)
 
     def set_host(self, host: Host) -> None:
         """The node's addresses may have changed."""
-        if host == self._host:
+        before = self._around.host
+        if host == before:
             return
-        before, self._host = self._host, host
-        try:
-            self._load()
-        except DataplaneError:
-            self._host = before
-            raise
+        touched = before.addresses | host.addresses | self.table.node_addresses
+        self._change(replace(self._around, host=host), Changes(), touched)
 
     def interface(self, name: str) -> int:
         """The number for packets that come in on this interface; 0 stands for the host itself."""
-        number = self._interfaces.get(name)
-        if number is None:
-            number = len(self._interfaces) + 1
+        interfaces = self._around.interfaces
+        if name not in self._interfaces:
+            number = len(interfaces) + 1
             if number == lib.SERVICE_INTERFACES:
                 raise DataplaneError(f"the engine has no room for more than {number - 1} interfaces")
+            self._change(replace(self._around, interfaces=(*interfaces, name)), Changes())
             self._interfaces[name] = number
-            self._load()
-        return number
+        return self._interfaces[name]
 
     def name_interfaces(self, names: Mapping[int, str]) -> None:
         """Packets with these numbers come in on interfaces of these names, as far as the table's rule about local
         pods can tell. For ports, which have numbers of their own; the others are `interface`'s to give."""
         self._interfaces = {name: number for number, name in sorted(names.items())}
-        self._load()
+        by_number = tuple(names.get(number, "") for number in range(1, max(names, default=0) + 1))
+        self._change(replace(self._around, interfaces=by_number), Changes())
 
     def active(self, service: str, endpoint: Endpoint) -> int:
         """How many flows of a service port go to one of its endpoints now."""
-        slot = self._encoder.tallies.slot((service, *endpoint))
-        return int(self._engine.flows.tallies[slot].active) if slot is not None else 0
+        name = native_name(self._owners.number_of(service), endpoint)
+        number = lib.names_find(ffi.addressof(self._engine.names, "tallies"), name)
+        return int(self._engine.flows.tallies[number].active) if number else 0
 
     def audit(self) -> Drift:
         """Never any: the memory is this process's own."""
@@ -157,12 +159,13 @@ class Engine:
 
     def cleanup(self) -> None:
         """Serve nothing new. Flows of TCP and SCTP go on until they end."""
-        self._table, self._full = ForwardingTable(), True
-        self._load()
+        self._full = True
+        self._change(replace(self._around, table=ForwardingTable()), Changes())
+        self._full = True
 
     def where(self, key: FrontendKey) -> str:
         """The frontend in one line, and a line for each of its backends with what was counted. KeyError if none."""
-        frontend = self._table.frontends[key]
+        frontend = self.table.frontends[key]
         lines = [describe(frontend)]
         tallies = self.tallies()
         for endpoint in dict.fromkeys(b.endpoint for pool in frontend.pools for b in pool.backends):
@@ -221,15 +224,23 @@ class Engine:
     def result(self, batch: Batch, position: int) -> Result:
         """What became of one packet of a batch, as long as no other table has been applied since."""
         decision = batch.packets[position].decision
-        image, marks = self._image, decision.marks
-        assert image is not None
+        marks = decision.marks
+        frontend = None if decision.frontend == lib.DECISION_NOTHING else self._frontends[decision.frontend]
+        client = None if decision.client == lib.DECISION_NOBODY else CLIENTS[decision.client]
+        backend = None
+        if decision.backend != lib.DECISION_NOTHING:
+            assert frontend is not None
+            assert client is not None
+            verdict = frontend.verdict(client)
+            assert isinstance(verdict, Forward)
+            backend = verdict.pool.backends[decision.backend]
         return Result(
             outcome=OUTCOMES[decision.outcome],
             rule=RULES[decision.rule],
             reason=REASONS[decision.reason],
-            client=None if decision.client == lib.DECISION_NOBODY else CLIENTS[decision.client],
-            frontend=None if decision.frontend == lib.DECISION_NOTHING else image.frontend_list[decision.frontend],
-            backend=None if decision.backend == lib.DECISION_NOTHING else image.backend_list[decision.backend],
+            client=client,
+            frontend=frontend,
+            backend=backend,
             reply=bool(marks & lib.DECISION_REPLY),
             new=bool(marks & lib.DECISION_NEW),
             remembered=bool(marks & lib.DECISION_REMEMBERED),
@@ -253,7 +264,7 @@ class Engine:
     @property
     def table(self) -> ForwardingTable:
         """The table in force."""
-        return self._table
+        return self._around.table
 
     @property
     def memory(self) -> int:
@@ -281,12 +292,13 @@ class Engine:
 
         A backend that is gone is there until its place is needed; its connections go on counting meanwhile.
         """
-        known = self._encoder.tallies
-        counted = ffi.new("struct flow_tally[]", known.end)
-        self._do("access_tallies", ffi.new("struct access_tallies *", {"count": known.end, "into": counted}))
+        names = self._engine.names.tallies
+        count = names.fresh
+        counted = ffi.new("struct flow_tally[]", count)
+        self._do("access_tallies", ffi.new("struct access_tallies *", {"count": count, "into": counted}))
         return {
-            (service, Endpoint(address, port)): tally_of(counted[slot])
-            for (service, address, port), slot in known.items()
+            (self._owners.service(name.owner), backend_of(name)): tally_of(counted[number])
+            for number, name in enumerate(names.names[1:count], start=1)
         }
 
     def flows(self) -> Iterator[Flow]:
@@ -297,10 +309,9 @@ class Engine:
 
     def save(self) -> Saved:
         """What it knows, for `restore` of another engine."""
-        names = {slot: service for (service, _, _), slot in self._encoder.tallies.items()}
         now = self._engine.now
         return Saved(
-            tuple(saved_flow(flow, names[flow.tally], now) for flow in self._live_flows()),
+            tuple(saved_flow(flow, self._service_of(flow), now) for flow in self._live_flows()),
             tuple(self._saved_clients()),
         )
 
@@ -315,26 +326,26 @@ class Engine:
         restored = sum(map(self._restore_flow, saved.flows))
         restored += sum(map(self._restore_client, saved.clients))
         before = self.counters.flows["settled"]
-        lib.engine_settle(self._engine)
+        lib.engine_settle(self._engine, ALL)
         return restored - (self.counters.flows["settled"] - before)
 
     # Inside
 
     def _restore_flow(self, saved: SavedFlow) -> bool:
-        key = [(saved.name, saved.backend.address, saved.backend.port)]
-        try:
-            (tally,) = self._encoder.tallies.take(key)
-        except DataplaneError:
+        name = native_name(self._owners.number_of(saved.name), saved.backend)
+        names = ffi.addressof(self._engine.names, "tallies")
+        tally = lib.names_take(names, name)
+        if not tally:
             return False
         done = lib.restore_flow(self._engine, native_flow(saved, tally), saved.milliseconds)
-        self._encoder.tallies.give_back(key)
+        lib.names_give_back(names, tally)
         return bool(done == lib.RESTORE_DONE)
 
     def _restore_client(self, saved: SavedClient) -> bool:
-        numbers = self._encoder.numbers_of(saved.name, Family.of(saved.client), saved.backend)
-        if numbers is None:
-            return False
-        entry = native_client(saved, *numbers)
+        affinity = self._owners.number_of_affinity(saved.name, Family.of(saved.client))
+        names = ffi.addressof(self._engine.names, "members")
+        member = lib.names_find(names, native_name(affinity, saved.backend))
+        entry = native_client(saved, affinity, member)
         return bool(lib.restore_client(self._engine, entry, saved.milliseconds) == lib.RESTORE_DONE)
 
     def _live_flows(self) -> Iterator[Any]:
@@ -360,8 +371,12 @@ class Engine:
         for number in range(1, table.fresh):
             entry = table.entries[number]
             if entry.affinity and entry.expires > now:
-                name, family, endpoint = self._encoder.meaning_of(entry.affinity, entry.member)
-                yield SavedClient(name, unpacked(bytes(entry.client.bytes), family), endpoint, entry.expires - now)
+                name, family = self._owners.affinity(entry.affinity)
+                backend = backend_of(self._engine.names.members.names[entry.member])
+                yield SavedClient(name, unpacked(bytes(entry.client.bytes), family), backend, entry.expires - now)
+
+    def _service_of(self, flow: Any) -> str:
+        return self._owners.service(self._engine.names.tallies.names[flow.tally].owner)
 
     @property
     def _engine(self) -> Any:
@@ -369,21 +384,56 @@ class Engine:
             raise ValueError("the engine is closed")
         return self._native
 
-    def _load(self) -> None:
-        """Load the present table, host and interfaces, and put them in force. DataplaneError: nothing has changed."""
-        image = self._encoder.encode(self._table, self._host, tuple(self._interfaces))
-        native, keep_alive = native_image(image, self._encoder)
-        error = lib.engine_load(self._engine, native)
-        del keep_alive
+    def _change(self, around: Surroundings, changes: Changes, touched: Collection[str] = ()) -> bool:
+        """Make the engine do what `around` says, which differs from before by `changes` and what `touched` are to it.
+
+        Returns whether everything was written. DataplaneError: nothing has changed.
+        """
+        whole = self._full or not self._load(self._differing(around, changes, touched))
+        if whole:
+            self._full = True
+            table = around.table
+            everything = list(table.frontends.values())
+            roles = around.all_roles()
+            self._load(encode(everything, (), roles, around, self._owners, self._pick, whole=True))
+        self._around, self._full = around, False
+        return whole
+
+    def _differing(self, around: Surroundings, changes: Changes, touched: Collection[str]) -> Image:
+        come = [frontend for _, frontend in changes.frontends.values() if frontend is not None]
+        gone = [key for key, (_, frontend) in changes.frontends.items() if frontend is None]
+        return encode(come, gone, around.roles(touched), around, self._owners, self._pick, whole=False)
+
+    def _load(self, image: Image) -> bool:
+        """Load an image and put it in force. False if a whole one is needed; DataplaneError if that is refused."""
+        error = lib.engine_load(self._engine, image.native)
+        if error == lib.SERVICE_TOO_MANY and not image.whole:
+            return False
         if error != lib.SERVICE_OK:
-            self._encoder.discard(image)
+            self._full = True
             raise DataplaneError(f"the engine refused the table: {errors()[error]} ({self._limits})")
         self._do("access_settle", ffi.new("struct access_settle *", {"swap": True}))
-        self._encoder.keep(image)
-        self._image = image
+        if lib.engine_catch_up(self._engine, image.native) != lib.SERVICE_OK:
+            raise AssertionError("two tables that were changed alike are not alike")
+        self._remember(image)
+        return True
 
-    def _is_busy(self, tally: int) -> bool:
-        return bool(self._engine.flows.tallies[tally].active)
+    def _remember(self, image: Image) -> None:
+        """What the engine's positions mean from now on."""
+        if image.whole:
+            self._frontends = list(image.frontends)
+        else:
+            for position, frontend in zip(image.positions(), image.frontends, strict=True):
+                if position >= len(self._frontends):
+                    self._frontends += [None] * (position + 1 - len(self._frontends))
+                self._frontends[position] = frontend
+        self._owners.tidy()
 
-    def _recycle(self, tally: int) -> None:
-        clear_tally(self._engine.flows.tallies[tally])
+    def _owners_in_use(self) -> set[int]:
+        kinds = (self._engine.names.tallies, self._engine.names.members)
+        return {kind.names[number].owner for kind in kinds for number in range(1, kind.fresh)}
+
+
+def _addresses_of(changes: Changes) -> Collection[str]:
+    """What may be something else to the engine than before."""
+    return frozenset().union(*changes.cluster_ips, *changes.node_addresses)

@@ -1,18 +1,18 @@
-"""A ForwardingTable as the flat arrays that the engine loads (native/service.h).
+"""What changes in a ForwardingTable, as the flat arrays that the engine takes (native/service.h, struct service_image).
 
-What refers to something else does so by its position in another array, so an image means the same wherever it
-lies. Pools are encoded once and remembered as long as a table has them: `controller.compile` gives the same object
-again for what did not change.
+Ten thousand Services are two hundred thousand structures, and Python makes one in about a microsecond. So they are made
+from columns, in C (native/columns.c): here nothing is done for each backend but to list it.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import math
 import socket
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
@@ -22,38 +22,37 @@ from dataplane.reference import answers_node_ports
 from dataplane.table import (
     Backend,
     DetectLocal,
-    Drop,
     Endpoint,
     Family,
     Forward,
     ForwardingTable,
     Frontend,
+    FrontendKey,
     Pick,
     Pool,
     Protocol,
+    Reject,
     Verdict,
 )
-from dataplane.userspace.slots import Slots
-from native.library import lib
+from dataplane.userspace.owners import Owners
+from native.library import ffi, lib
 
-_FRONTEND = struct.Struct("=16s2sBB IIII IBBxx IBBxx IBBxx I")
-_POOL = struct.Struct("=IIIII")
-_BACKEND = struct.Struct("=16s2sBB III")
-_ENDPOINT = struct.Struct("=16s2sxx")
+# Without what is filled in from columns: the address and the family.
+_FRONTEND = struct.Struct("=16x H B x IIII IBBxx IBBxx IBBxx I")
+_POOL = struct.Struct("=IIIIII 8x")
 _RANGE = struct.Struct("=16s16s")
-_ADDRESS = struct.Struct("=16sBBxx")
+_KEY = struct.Struct("=16s2sBB")
 
 # Reading an attribute of the C library costs as much as packing a structure.
-_FORWARD, _REJECT, _DROP, _ANYBODY = lib.SERVICE_FORWARD, lib.SERVICE_REJECT, lib.SERVICE_DROP, lib.SERVICE_ANYBODY
+_FORWARD, _REJECT, _DROP = lib.SERVICE_FORWARD, lib.SERVICE_REJECT, lib.SERVICE_DROP
+_ANYBODY, _NOWHERE = (lib.SERVICE_ANYBODY, 0), (0, 0)
 
-_PROTOCOLS = {protocol: protocol.number for protocol in Protocol}
 _PICKS = {
     Pick.RANDOM: lib.SERVICE_RANDOM,
     Pick.ROUND_ROBIN: lib.SERVICE_ROUND_ROBIN,
     Pick.LEAST_CONNECTIONS: lib.SERVICE_LEAST_CONNECTIONS,
     Pick.MAGLEV: lib.SERVICE_MAGLEV,
 }
-_NOWHERE = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,55 +68,44 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
-class FamilyImage:
-    """What there is once for each family: (first, count) of its ranges, and the address to masquerade with."""
+class Surroundings:
+    """All that counts besides frontends: the rest of the table, the host, and the names of its interfaces."""
 
-    service_cidrs: tuple[int, int]
-    pods: tuple[int, int]
-    egress: bytes | None
+    table: ForwardingTable
+    host: Host
+    interfaces: tuple[str, ...] = ()
+
+    def roles(self, addresses: Iterable[str]) -> dict[str, int]:
+        """What these addresses are to the engine: bits SERVICE_..."""
+        return {address: self._role(address) for address in addresses}
+
+    def all_roles(self) -> dict[str, int]:
+        roles = dict.fromkeys(self.table.cluster_ips, lib.SERVICE_CLUSTER_IP)
+        return roles | self.roles(self.table.node_addresses | self.host.addresses)
+
+    def _role(self, address: str) -> int:
+        role = 0
+        if address in self.table.cluster_ips:
+            role |= lib.SERVICE_CLUSTER_IP
+        if address in self.host.addresses:
+            role |= lib.SERVICE_HOST
+        if answers_node_ports(self.table, address, self.host.addresses):
+            role |= lib.SERVICE_ANSWERS_NODE_PORTS
+        return role
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Image:
-    """One table, ready to be loaded. `frontend_list` and `backend_list` tell what a position means."""
+    """What the engine loads. `native` needs `keep_alive` as long as it is used."""
 
-    frontends: bytes
-    pools: bytes
-    backends: bytes
-    endpoints: bytes
-    ranges: bytes
-    addresses: bytes
-    families: tuple[FamilyImage, FamilyImage]
-    pod_interfaces: bytes
-    maglevs: int
-    frontend_list: Sequence[Frontend]
-    backend_list: Sequence[Backend]
-    held: Mapping[tuple[int, str], EncodedPool]
+    native: Any
+    keep_alive: Sequence[Any]
+    frontends: Sequence[Frontend]
+    whole: bool
 
-
-@dataclass(slots=True)
-class EncodedPool:
-    """A pool's backends as bytes, and the keys whose numbers they need.
-
-    The pool itself is kept so that its identity cannot become another's.
-    """
-
-    pool: Pool
-    tallies: Sequence[TallyKey]
-    members: Sequence[MemberKey]
-    affinities: Sequence[AffinityKey]
-    backends: bytes = b""
-    affinity: int = 0
-
-
-TallyKey = tuple[str, str, int]
-"""What is counted apart: (service port, address, port)."""
-
-MemberKey = tuple[str, str, int]
-"""What affinity tells apart: (name of the memory, address, port)."""
-
-AffinityKey = tuple[str, Family]
-"""Whose memory it is."""
+    def positions(self) -> Sequence[int]:
+        """For each of `frontends` where the engine has put it."""
+        return array("I", bytes(ffi.buffer(self.native.positions, 4 * len(self.frontends))))
 
 
 def packed(address: str) -> bytes:
@@ -132,222 +120,176 @@ def unpacked(address: bytes, family: Family) -> str:
     return socket.inet_ntop(socket.AF_INET, address[:4])
 
 
-class Encoder:
-    """Makes images of tables, one after the other; numbers stay with what they were given to.
+def encode(
+    frontends: Sequence[Frontend],
+    gone: Iterable[FrontendKey],
+    roles: Mapping[str, int],
+    around: Surroundings,
+    owners: Owners,
+    pick: Pick,
+    *,
+    whole: bool,
+) -> Image:
+    """Frontends that come or change, keys of those that go, and addresses with what they are from now on.
 
-    After `encode`, call `keep` if the engine has taken the image, or `discard` if it has not.
+    DataplaneError if an address is none.
     """
-
-    def __init__(
-        self, tallies: int, members: int, pick: Pick, busy: Callable[[int], bool], recycled: Callable[[int], None]
-    ) -> None:
-        """At most so many tallies and members; `busy` and `recycled` are asked and told about tallies."""
-        self._pick = pick
-        self.tallies: Slots[TallyKey] = Slots("backends", 0, tallies, busy, recycled)
-        # 0 stands for "no affinity".
-        self._members: Slots[MemberKey] = Slots("backends with affinity", 1, members)
-        self._affinities: Slots[AffinityKey] = Slots("service ports with affinity", 1, members)
-        self._held: Mapping[tuple[int, str], EncodedPool] = {}
-
-    @property
-    def member_end(self) -> int:
-        return self._members.end
-
-    def numbers_of(self, name: str, family: Family, backend: Endpoint) -> tuple[int, int] | None:
-        """What the engine calls an affinity and one of its backends; None if the table in force has them not."""
-        affinity = self._affinities.number((name, family))
-        member = self._members.number((name, backend.address, backend.port))
-        return None if affinity is None or member is None else (affinity, member)
-
-    def meaning_of(self, affinity: int, member: int) -> tuple[str, Family, Endpoint]:
-        """The reverse, for numbers that the engine still uses."""
-        name, family = self._affinities.key(affinity)
-        _, address, port = self._members.key(member)
-        return name, family, Endpoint(address, port)
-
-    def encode(self, table: ForwardingTable, host: Host, interfaces: Sequence[str]) -> Image:
-        """The image of a table. `interfaces` are those that packets come in on, in the order of their numbers."""
-        held: dict[tuple[int, str], EncodedPool] = {}
-        try:
-            assembly = _Assembly(table, host, interfaces, self._pick, lambda p, s: self._pool(p, s, held))
-            return assembly.image(held)
-        except BaseException:
-            self._release(held, without=self._held)
-            raise
-
-    def keep(self, image: Image) -> None:
-        """The engine has taken this image: what only the one before needed is free."""
-        self._held, before = image.held, self._held
-        self._release(before, without=image.held)
-
-    def discard(self, image: Image) -> None:
-        """The engine has refused this image: all is as before."""
-        self._release(image.held, without=self._held)
-
-    def _pool(self, pool: Pool, service: str, held: dict[tuple[int, str], EncodedPool]) -> EncodedPool:
-        key = (id(pool), service)
-        encoded = held.get(key) or self._held.get(key)
-        if encoded is None:
-            encoded = self._encode_pool(pool, service)
-        held[key] = encoded
-        return encoded
-
-    def _encode_pool(self, pool: Pool, service: str) -> EncodedPool:
-        family = Family.of(pool.backends[0].address)
-        name = pool.affinity.name if pool.affinity else None
-        encoded = EncodedPool(
-            pool,
-            tallies=[(service, b.address, b.port) for b in pool.backends],
-            members=[(name, b.address, b.port) for b in pool.backends] if name is not None else (),
-            affinities=[(name, family)] if name is not None else (),
-        )
-        numbers: list[list[int]] = []
-        try:
-            for slots, keys in self._slots_of(encoded):
-                numbers.append(slots.take(keys) if keys else [])
-        except DataplaneError:
-            for slots, keys in self._slots_of(encoded)[: len(numbers)]:
-                slots.give_back(keys)
-            raise
-        tallies, members, affinities = numbers
-        encoded.backends = _backends(pool, family, tallies, members or [0] * len(tallies))
-        encoded.affinity = affinities[0] if affinities else 0
-        return encoded
-
-    def _release(self, held: Mapping[tuple[int, str], EncodedPool], without: Mapping[tuple[int, str], object]) -> None:
-        for key, encoded in held.items():
-            if key not in without:
-                for slots, keys in self._slots_of(encoded):
-                    slots.give_back(keys)
-
-    def _slots_of(self, encoded: EncodedPool) -> tuple[tuple[Slots[Any], Sequence[Any]], ...]:
-        return (
-            (self.tallies, encoded.tallies),
-            (self._members, encoded.members),
-            (self._affinities, encoded.affinities),
-        )
+    columns = _Columns(owners, pick)
+    rows = b"".join(map(columns.frontend, frontends))
+    native = ffi.new("struct service_image *")
+    native.whole = whole
+    native.pod_interfaces = interfaces = ffi.from_buffer("uint8_t[]", _pod_interfaces(around))
+    native.positions = positions = ffi.new("uint32_t[]", max(len(frontends), 1))
+    for number, family in enumerate(Family):
+        _fill_family(native.families[number], columns, around, family)
+    arrays = {
+        "frontends": _frontends(rows, [f.key.address for f in frontends]),
+        "gone": ffi.from_buffer("struct service_key[]", b"".join(map(_key, gone))),
+        "pools": ffi.from_buffer("struct service_pool[]", b"".join(columns.pools)),
+        "backends": _backends(columns.backends),
+        "endpoints": _endpoints(columns.endpoints),
+        "ranges": ffi.from_buffer("struct service_range[]", b"".join(columns.ranges)),
+        "addresses": _addresses(roles),
+    }
+    for name, view in arrays.items():
+        setattr(native, name, view)
+        setattr(native.counts, name, len(view))
+    return Image(native, (interfaces, positions, *arrays.values()), frontends, whole)
 
 
-def _backends(pool: Pool, family: Family, tallies: Sequence[int], members: Sequence[int]) -> bytes:
-    step = math.gcd(*(backend.weight for backend in pool.backends))
-    return b"".join(
-        _BACKEND.pack(packed(address), port.to_bytes(2, "big"), family, local, tally, member, weight // step)
-        for (address, port, local, weight), tally, member in zip(pool.backends, tallies, members, strict=True)
-    )
+def _number(protocol: Protocol) -> int:
+    # Comparing what they are is much cheaper than asking an enumeration for its hash.
+    return 6 if protocol is Protocol.TCP else 17 if protocol is Protocol.UDP else 132
 
 
-class _Assembly:
-    """One table on its way to an image."""
+def _key(key: FrontendKey) -> bytes:
+    return _KEY.pack(packed(key.address), key.port.to_bytes(2, "big"), _number(key.protocol), key.family)
 
-    def __init__(
-        self,
-        table: ForwardingTable,
-        host: Host,
-        interfaces: Sequence[str],
-        pick: Pick,
-        encode_pool: Callable[[Pool, str], EncodedPool],
-    ) -> None:
-        self._pick, self._maglevs = pick, 0
-        self._table, self._host, self._interfaces, self._encode_pool = table, host, interfaces, encode_pool
-        self._pools: dict[tuple[int, str], int] = {}
-        self._pool_parts: list[bytes] = []
-        self._backend_parts: list[bytes] = []
-        self._backend_list: list[Backend] = []
-        self._ranges: list[bytes] = []
+
+class _Columns:
+    """What frontends refer to, gathered while their rows are made."""
+
+    def __init__(self, owners: Owners, pick: Pick) -> None:
+        self._owners, self._pick = owners, pick
+        self.pools: list[bytes] = []
+        self.backends: list[tuple[Backend, ...]] = []
+        self._backend_count = 0
+        self.endpoints: list[Collection[Endpoint]] = []
+        self._endpoint_count = 0
+        self.ranges: list[bytes] = []
+        self._pool_positions: dict[tuple[int, str], int] = {}
+        self._endpoint_pieces: dict[int, tuple[int, int]] = {}
         self._range_pieces: dict[tuple[str, ...], tuple[int, int]] = {}
-        self._endpoints: list[bytes] = []
-        self._endpoint_pieces: dict[frozenset[Endpoint], tuple[int, int]] = {frozenset(): _NOWHERE}
 
-    def image(self, held: Mapping[tuple[int, str], EncodedPool]) -> Image:
-        frontends = list(self._table.frontends.values())
-        return Image(
-            frontends=b"".join(map(self._frontend, frontends)),
-            families=(self._family(Family.IPV4), self._family(Family.IPV6)),
-            pools=b"".join(self._pool_parts),
-            backends=b"".join(self._backend_parts),
-            endpoints=b"".join(self._endpoints),
-            ranges=b"".join(self._ranges),
-            addresses=self._addresses(),
-            pod_interfaces=_pod_interfaces(self._table.detect_local, self._interfaces),
-            maglevs=self._maglevs,
-            frontend_list=frontends,
-            backend_list=self._backend_list,
-            held=held,
-        )
-
-    def _frontend(self, frontend: Frontend) -> bytes:
-        key, service, family = frontend.key, frontend.service, frontend.key.family
-        sources = (_ANYBODY, 0) if frontend.sources is None else self._piece_of_ranges(frontend.sources, family)
+    def frontend(self, frontend: Frontend) -> bytes:
+        (_, protocol, port), service = frontend.key, frontend.service
+        pod, node, outside = frontend.pod, frontend.node, frontend.outside
+        for_pod = self._verdict(pod, service)
+        for_node = for_pod if node is pod else self._verdict(node, service)
+        sources = frontend.sources
         return _FRONTEND.pack(
-            packed(key.address),
-            key.port.to_bytes(2, "big"),
-            _PROTOCOLS[key.protocol],
-            family,
-            *sources,
-            *self._piece_of_endpoints(frontend.serving or frozenset()),
-            *self._verdict(frontend.pod, service),
-            *self._verdict(frontend.node, service),
-            *self._verdict(frontend.outside, service),
+            port,
+            _number(protocol),
+            *(_ANYBODY if sources is None else self.piece_of_ranges(sources, frontend.key.family)),
+            *(self._piece_of_endpoints(frontend.serving) if frontend.serving else _NOWHERE),
+            *for_pod,
+            *for_node,
+            *(for_pod if outside is pod else for_node if outside is node else self._verdict(outside, service)),
             frontend.serving is not None,
         )
 
-    def _verdict(self, verdict: Verdict, service: str) -> tuple[int, int, bool]:
-        if isinstance(verdict, Forward):
-            return self._pool(verdict.pool, service), _FORWARD, verdict.masquerade
-        return 0, _DROP if isinstance(verdict, Drop) else _REJECT, False
-
-    def _pool(self, pool: Pool, service: str) -> int:
-        key = (id(pool), service)
-        position = self._pools.get(key)
-        if position is None:
-            encoded = self._encode_pool(pool, service)
-            seconds = pool.affinity.seconds if pool.affinity else 0
-            position = self._pools[key] = len(self._pool_parts)
-            pick = (pool.pick or self._pick) if len(pool.backends) > 1 else Pick.RANDOM
-            self._maglevs += pick is Pick.MAGLEV
-            self._pool_parts.append(
-                _POOL.pack(len(self._backend_list), len(pool.backends), encoded.affinity, seconds, _PICKS[pick])
-            )
-            self._backend_parts.append(encoded.backends)
-            self._backend_list.extend(pool.backends)
-        return position
-
-    def _piece_of_ranges(self, networks: Iterable[str], family: Family) -> tuple[int, int]:
+    def piece_of_ranges(self, networks: Iterable[str], family: Family) -> tuple[int, int]:
         mine = tuple(sorted(n for n in networks if Family.of(n) is family))
         if mine not in self._range_pieces:
             ranges = [
                 _RANGE.pack(packed(str(n.network_address)), packed(str(n.broadcast_address))) for n in _disjoint(mine)
             ]
-            self._range_pieces[mine] = (len(self._ranges), len(ranges))
-            self._ranges += ranges
+            self._range_pieces[mine] = (len(self.ranges), len(ranges))
+            self.ranges += ranges
         return self._range_pieces[mine]
 
+    def _verdict(self, verdict: Verdict, service: str) -> tuple[int, int, bool]:
+        if isinstance(verdict, Forward):
+            key = (id(verdict.pool), service)
+            position = self._pool_positions.get(key)
+            if position is None:
+                position = self._pool_positions[key] = self._add_pool(verdict.pool, service)
+            return position, _FORWARD, verdict.masquerade
+        return 0, _REJECT if isinstance(verdict, Reject) else _DROP, False
+
+    def _add_pool(self, pool: Pool, service: str) -> int:
+        affinity, seconds, count = 0, 0, len(pool.backends)
+        if pool.affinity:
+            affinity = self._owners.number_of_affinity(pool.affinity.name, Family.of(pool.backends[0].address))
+            seconds = pool.affinity.seconds
+        pick = (pool.pick or self._pick) if count > 1 else Pick.RANDOM
+        owner = self._owners.number_of(service)
+        self.pools.append(_POOL.pack(self._backend_count, count, owner, affinity, seconds, _PICKS[pick]))
+        self.backends.append(pool.backends)
+        self._backend_count += count
+        return len(self.pools) - 1
+
     def _piece_of_endpoints(self, serving: frozenset[Endpoint]) -> tuple[int, int]:
-        if serving not in self._endpoint_pieces:
-            endpoints = sorted(_ENDPOINT.pack(packed(e.address), e.port.to_bytes(2, "big")) for e in serving)
-            self._endpoint_pieces[serving] = (len(self._endpoints), len(endpoints))
-            self._endpoints += endpoints
-        return self._endpoint_pieces[serving]
+        piece = self._endpoint_pieces.get(id(serving))
+        if piece is None:
+            piece = self._endpoint_pieces[id(serving)] = (self._endpoint_count, len(serving))
+            self.endpoints.append(serving)
+            self._endpoint_count += len(serving)
+        return piece
 
-    def _family(self, family: Family) -> FamilyImage:
-        pods = self._table.detect_local.network(family)
-        egress = self._host.egress.get(family)
-        return FamilyImage(
-            service_cidrs=self._piece_of_ranges(self._table.service_cidrs, family),
-            pods=self._piece_of_ranges((pods,) if pods else (), family),
-            egress=packed(egress) if egress else None,
-        )
 
-    def _addresses(self) -> bytes:
-        roles = dict.fromkeys(self._table.cluster_ips, lib.SERVICE_CLUSTER_IP)
-        for address in self._table.node_addresses | self._host.addresses:
-            role = 0
-            if address in self._host.addresses:
-                role |= lib.SERVICE_HOST
-            if answers_node_ports(self._table, address, self._host.addresses):
-                role |= lib.SERVICE_ANSWERS_NODE_PORTS
-            roles[address] = roles.get(address, 0) | role
-        return b"".join(_ADDRESS.pack(packed(a), Family.of(a), role) for a, role in roles.items())
+def _frontends(rows: bytes, addresses: Sequence[str]) -> Any:
+    made = ffi.new("struct service_frontend[]", len(addresses))
+    ffi.memmove(made, rows, len(rows))
+    _fill(lib.columns_frontends, made, addresses)
+    return made
+
+
+def _backends(pools: Iterable[tuple[Backend, ...]]) -> Any:
+    width = len(Backend._fields)
+    flat: list[Any] = list(chain.from_iterable(chain.from_iterable(pools)))
+    addresses, ports, local, weights = (flat[at::width] for at in range(width))
+    made = ffi.new("struct service_backend[]", len(addresses))
+    _fill(lib.columns_backends, made, addresses, array("H", ports), bytes(local), bytes(weights))
+    return made
+
+
+def _endpoints(pieces: Iterable[Collection[Endpoint]]) -> Any:
+    flat: list[Any] = list(chain.from_iterable(chain.from_iterable(pieces)))
+    made = ffi.new("struct service_endpoint[]", len(flat) // 2)
+    _fill(lib.columns_endpoints, made, flat[0::2], array("H", flat[1::2]))
+    return made
+
+
+def _addresses(roles: Mapping[str, int]) -> Any:
+    made = ffi.new("struct service_address[]", len(roles))
+    _fill(lib.columns_addresses, made, list(roles), bytes(roles.values()))
+    return made
+
+
+def _fill(fill: Callable[..., bool], into: Any, addresses: Sequence[str], *columns: bytes | array[int]) -> None:
+    text = "".join(f"{address}\n" for address in addresses).encode()
+    views = [ffi.from_buffer("uint16_t[]" if isinstance(c, array) else "uint8_t[]", c) for c in columns]
+    if not fill(into, len(addresses), text, len(text), *views):
+        raise DataplaneError(f"expected IPv4 or IPv6 addresses, got {next(filter(_is_none, addresses), 'others')!r}")
+
+
+def _is_none(address: str) -> bool:
+    try:
+        packed(address)
+    except (OSError, ValueError):
+        return True
+    return False
+
+
+def _fill_family(native: Any, columns: _Columns, around: Surroundings, family: Family) -> None:
+    pods = around.table.detect_local.network(family)
+    egress = around.host.egress.get(family)
+    native.cidrs_first, native.cidrs_count = columns.piece_of_ranges(around.table.service_cidrs, family)
+    native.pods_first, native.pods_count = columns.piece_of_ranges((pods,) if pods else (), family)
+    if egress is not None:
+        native.egress.bytes = packed(egress)
+        native.can_masquerade = 1
 
 
 def _disjoint(networks: tuple[str, ...]) -> Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]:
@@ -356,10 +298,11 @@ def _disjoint(networks: tuple[str, ...]) -> Iterable[ipaddress.IPv4Network | ipa
     return ipaddress.collapse_addresses(known)  # type: ignore[type-var]  # which never mixes the two
 
 
-def _pod_interfaces(rule: DetectLocal, interfaces: Sequence[str]) -> bytes:
+def _pod_interfaces(around: Surroundings) -> bytes:
     """By number: 1 where what comes in is from a local pod. Number 0 is the host itself."""
+    rule: DetectLocal = around.table.detect_local
     flags = bytearray(lib.SERVICE_INTERFACES)
-    for number, name in enumerate(interfaces, start=1):
+    for number, name in enumerate(around.interfaces, start=1):
         flags[number] = bool(rule.interface) and (
             name.startswith(rule.interface) if rule.prefix else name == rule.interface
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 from dataplane.table import Endpoint, Family, Protocol
 from dataplane.userspace.flows import PHASES, Flow, Tally
-from dataplane.userspace.image import Encoder, FamilyImage, Image, packed, unpacked
+from dataplane.userspace.image import packed, unpacked
 from dataplane.userspace.limits import AnswerRates, Limits, Rate, Timeouts
 from dataplane.userspace.saved import SavedClient, SavedFlow
 from native.library import ffi, lib
@@ -23,10 +23,9 @@ def errors() -> dict[int, str]:
         lib.SERVICE_TOO_MANY: "it holds more than the limits allow",
         lib.SERVICE_BAD_FRONTEND: "a frontend refers to something that is not there",
         lib.SERVICE_BAD_POOL: "a pool is empty, refers to backends that are not there, or has too many for Maglev",
-        lib.SERVICE_BAD_BACKEND: "a backend refers to something that is not there",
+        lib.SERVICE_BAD_BACKEND: "a backend is of no family",
         lib.SERVICE_BAD_ADDRESS: "an address is of no family",
         lib.SERVICE_BAD_FAMILY: "a range of addresses is not there",
-        lib.SERVICE_DOUBLE: "two entries have the same key",
     }
 
 
@@ -51,40 +50,16 @@ def _fill_rate(native: Any, rate: Rate) -> None:
     native.burst, native.count, native.milliseconds = rate.burst, rate.count, int(rate.seconds * 1000)
 
 
-def native_image(image: Image, encoder: Encoder) -> tuple[Any, list[Any]]:
-    """The structure of native/service.h, and what must stay alive as long as it is used."""
-    native = ffi.new("struct service_image *")
-    keep_alive = []
-    for name, kind in _ARRAYS:
-        view = ffi.from_buffer(f"struct service_{kind}[]", getattr(image, name))
-        keep_alive.append(view)
-        setattr(native, name, view)
-        setattr(native.counts, name, len(view))
-    native.counts.tallies, native.counts.members = encoder.tallies.end, encoder.member_end
-    native.counts.maglevs = image.maglevs
-    native.pod_interfaces = interfaces = ffi.from_buffer("uint8_t[]", image.pod_interfaces)
-    keep_alive.append(interfaces)
-    for position, family in enumerate(image.families):
-        _fill_family(native.families[position], family)
-    return native, keep_alive
+def native_name(owner: int, backend: Endpoint) -> Any:
+    """What the engine is asked for the number of: a backend of this owner (`Owners`)."""
+    name = ffi.new("struct name *")
+    name.address.bytes, name.port = packed(backend.address), _wire(backend.port)
+    name.owner, name.family = owner, Family.of(backend.address)
+    return name
 
 
-_ARRAYS = (
-    ("frontends", "frontend"),
-    ("pools", "pool"),
-    ("backends", "backend"),
-    ("endpoints", "endpoint"),
-    ("ranges", "range"),
-    ("addresses", "address"),
-)
-
-
-def _fill_family(native: Any, family: FamilyImage) -> None:
-    native.cidrs_first, native.cidrs_count = family.service_cidrs
-    native.pods_first, native.pods_count = family.pods
-    if family.egress is not None:
-        native.egress.bytes = family.egress
-        native.can_masquerade = 1
+def backend_of(name: Any) -> Endpoint:
+    return _endpoint(name.address, name.port, name.family)
 
 
 def flow_of(flow: Any) -> Flow:
@@ -160,7 +135,3 @@ def native_client(saved: SavedClient, affinity: int, member: int) -> Any:
     entry.client.bytes = packed(saved.client)
     entry.affinity, entry.member = affinity, member
     return entry
-
-
-def clear_tally(tally: Any) -> None:
-    ffi.memmove(ffi.addressof(tally), ffi.new("struct flow_tally *"), ffi.sizeof(tally))

@@ -115,7 +115,7 @@ int main(void)
 		if (i % 100 == 0) {
 			expect(small_table_load(engine, i / 100 % SERVICE_PICKS) == SERVICE_OK, "the table is taken");
 			engine_swap(engine);
-			engine_settle(engine);
+			(void)engine_settle(engine, UINT32_MAX);
 		}
 		run(engine, i);
 		expect(engine->flows.used <= FLOWS, "flows are bounded");

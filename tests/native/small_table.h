@@ -26,14 +26,14 @@ static inline enum service_error small_table_load(struct engine *engine, enum se
 	static const uint8_t protocols[] = {TUPLE_TCP, TUPLE_UDP, TUPLE_SCTP};
 	struct service_frontend frontends[3];
 	const struct service_backend backends[2] = {
-		{.address = {{10, 1, 0, 1}}, .port = htons(8080), .family = TUPLE_IPV4, .local = 1, .member = 1, .weight = 3},
-		{.address = {{10, 1, 0, 2}}, .port = htons(80), .family = TUPLE_IPV4, .tally = 1, .member = 2, .weight = 1},
+		{.address = {{10, 1, 0, 1}}, .port = htons(8080), .family = TUPLE_IPV4, .local = 1, .weight = 3},
+		{.address = {{10, 1, 0, 2}}, .port = htons(80), .family = TUPLE_IPV4, .weight = 1},
 	};
-	const struct service_pool pool = {.count = 2, .affinity = 1, .seconds = 1, .pick = pick};
+	const struct service_pool pool = {.count = 2, .owner = 1, .affinity = 1, .seconds = 1, .pick = pick};
 	const struct service_address address = {{{10, 0, 0, 1}}, TUPLE_IPV4, SERVICE_CLUSTER_IP, 0};
 	struct service_image image = {
-		.counts = {.frontends = 3, .pools = 1, .backends = 2, .addresses = 1, .tallies = 2, .members = 3,
-			   .maglevs = pick == SERVICE_MAGLEV},
+		.counts = {.frontends = 3, .pools = 1, .backends = 2, .addresses = 1},
+		.whole = 1,
 		.frontends = frontends,
 		.pools = &pool,
 		.backends = backends,
@@ -51,6 +51,7 @@ static inline enum service_error small_table_load(struct engine *engine, enum se
 			.protocol = protocols[i],
 			.family = TUPLE_IPV4,
 			.sources_first = SERVICE_ANYBODY,
+			.ends_flows = protocols[i] == TUPLE_UDP,
 		};
 		for (unsigned int client = 0; client < SERVICE_CLIENTS; client++)
 			frontends[i].verdicts[client].masquerade = 1;

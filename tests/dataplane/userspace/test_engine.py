@@ -32,7 +32,6 @@ from dataplane.userspace.flows import PHASES
 from dataplane.userspace.image import packed, unpacked
 from dataplane.userspace.limits import Limits
 from dataplane.userspace.result import CLIENTS, OUTCOMES, REASONS, RULES, Reason
-from dataplane.userspace.slots import Slots
 from native.library import lib
 from small_node import LIMITS, Names, Node
 from wire import read, written
@@ -104,8 +103,8 @@ def test_a_table_that_does_not_fit_is_refused_whole(node: Node) -> None:
     with pytest.raises(DataplaneError, match="more than the limits allow"):
         node.engine.apply(serving_from(before, WEB, *sorted(backends)))
     assert node.engine.table is before
-    assert node.send("10.244.1.10", 40000, "10.96.0.10", 80).outcome is Outcome.FORWARD
     assert node.engine.apply(before).full
+    assert node.send("10.244.1.10", 40000, "10.96.0.10", 80).outcome is Outcome.FORWARD
 
 
 def test_applying_the_same_table_again_does_nothing(node: Node) -> None:
@@ -235,17 +234,73 @@ def test_where_tells_a_frontend_its_backends_and_what_they_got(node: Node) -> No
         node.engine.where(FrontendKey("10.96.0.10", Protocol.TCP, 1))
 
 
-# Slots
+# Numbers of backends
 
 
-def test_a_key_keeps_its_number_while_it_is_away_and_loses_it_only_when_needed() -> None:
-    recycled: list[int] = []
-    slots: Slots[str] = Slots("things", 0, 2, busy=lambda slot: slot == 0, recycled=recycled.append)
-    assert slots.take(["a", "b"]) == [0, 1]
-    slots.give_back(["a", "b"])
-    assert slots.take(["b"]) == [1]
-    slots.give_back(["b"])
-    assert slots.take(["c"]) == [1]  # "a" has waited longer, but is busy elsewhere
-    assert recycled == [1]
-    with pytest.raises(DataplaneError, match="no room for more than 2 things"):
-        slots.take(["d"])
+def test_a_backend_that_comes_back_goes_on_counting(node: Node, table: ForwardingTable) -> None:
+    other = Backend("10.244.9.9", 8080, False)
+    before = node.send("10.244.1.10", 40000, "10.96.0.10", 80).backend
+    assert before is not None
+    node.engine.apply(serving_from(table, WEB, other))
+    node.engine.apply(table)
+    assert node.engine.tallies()["default/web:http", before.endpoint].connections == 1
+
+
+def test_a_number_is_taken_away_only_when_it_is_needed_and_never_from_living_connections(
+    table: ForwardingTable, node_with: NodeWith
+) -> None:
+    node = node_with(replace(LIMITS, tallies=20))
+    living = node.send("10.244.1.10", 40000, "10.96.0.10", 80).backend
+    assert living is not None
+    for generation in range(100):
+        node.engine.apply(serving_from(table, WEB, Backend(f"10.244.7.{generation}", 8080, False)))
+        assert node.engine.tallies()["default/web:http", living.endpoint].active == 1
+        assert len(node.engine.tallies()) <= 20
+    with pytest.raises(DataplaneError, match="more than the limits allow"):
+        node.engine.apply(serving_from(table, WEB, *(Backend(f"10.244.8.{n}", 8080, False) for n in range(20))))
+
+
+# Changes
+
+
+def test_a_change_writes_only_what_is_different(node: Node, table: ForwardingTable) -> None:
+    applied = node.engine.apply(serving_from(table, WEB, Backend("10.244.9.9", 8080, False)))
+    assert (applied.full, applied.operations) == (False, 1)
+
+
+def test_a_table_that_changes_for_ever_never_runs_out_of_places(table: ForwardingTable, node_with: NodeWith) -> None:
+    """Pools of ever other sizes leave holes of the wrong length: then everything is written again."""
+    node = node_with(replace(LIMITS, backends=200, pools=100))
+    full = 0
+    for generation, size in enumerate([1, 90, 2, 80, 3, 85, 4, 83, 5, 66, 77, 88] * 5):
+        backends = tuple(Backend(f"10.244.9.{n}", 8080, False) for n in range(size))
+        full += node.engine.apply(serving_from(table, WEB, *backends)).full
+        assert node.send("10.244.1.10", 40000 + generation, "10.96.0.10", 80).backend in backends
+        node.engine.apply(table)
+    assert full > 0
+
+
+def test_udp_flows_that_a_table_ended_are_not_followed_even_before_they_are_looked_for(node: Node) -> None:
+    """As in a worker, where a table is put in force between two batches and nobody waits for a look at all flows."""
+    lasting = node.send("10.244.1.10", 40000, "10.96.0.10", 53, Protocol.UDP)
+    native = node.engine._native
+    flows = list(node.engine.flows())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Engine, "_do", lambda self, task, argument: lib.engine_swap(self._native))
+        other = Backend("10.244.9.9", 8053, False)
+        node.engine.apply(serving_from(node.engine.table, DNS, other))
+    assert list(node.engine.flows()) == flows
+    assert lasting.backend is not None
+    answer = node.send(lasting.backend.address, lasting.backend.port, "10.244.1.10", 40000, Protocol.UDP)
+    assert answer.outcome is Outcome.PASS
+    assert node.send("10.244.1.10", 40000, "10.96.0.10", 53, Protocol.UDP).backend == other
+    assert node.engine.counters.flows["settled"] == 1
+    assert lib.engine_settle(native, 1000)
+    assert node.engine.counters.flows["used"] == 1
+
+
+def test_what_is_no_address_is_refused_in_one_line(node: Node) -> None:
+    before = node.engine.table
+    with pytest.raises(DataplaneError, match=r"expected IPv4 or IPv6 addresses, got '10\.244\.1\.300'"):
+        node.engine.apply(serving_from(before, WEB, Backend("10.244.1.300", 80, False)))
+    assert node.engine.table is before

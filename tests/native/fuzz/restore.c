@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			fuzz_expect(engine->flows.used + engine->flows.counters.expired == before + 1);
 		(void)restore_client(engine, &input.client, input.remaining);
 		engine_run(engine, input.packet, PACKET, &packet, 1, PACKET_LINK_IP, input.remaining % 1000);
-		engine_settle(engine);
+		(void)engine_settle(engine, UINT32_MAX);
 	}
 	engine_destroy(engine);
 	return 0;
