@@ -31,7 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "stage" in metafunc.fixturenames:
-        metafunc.parametrize("scale", scales(metafunc.config), ids=lambda scale: f"{scale} Services")
+        metafunc.parametrize(
+            "scale",
+            scales(metafunc.config, getattr(metafunc.module, "SCALES", None)),
+            ids=lambda scale: f"{scale} Services",
+        )
     if "services" in metafunc.fixturenames:
         text: str = metafunc.config.getoption("--sizes")
         try:

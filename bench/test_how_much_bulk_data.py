@@ -11,6 +11,7 @@ from bench.harness.generators import ask, stream
 from bench.harness.results import Metric
 from bench.test_how_fast_are_connections import BUSY
 
+SCALES = (1000,)  #: numbers of Services that tell enough
 THROUGHPUT = Metric("How much data in bulk?", "acknowledged", "Gb/s", True, "one TCP stream")
 REQUESTS = Metric("How fast is a long-lived connection?", "answered", "requests/s", True, "one connection")
 

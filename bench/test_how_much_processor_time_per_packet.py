@@ -14,6 +14,7 @@ from bench.harness.generators import Packets, send_packets
 from bench.harness.machine import ticks
 from bench.harness.results import Metric
 
+SCALES = (1000, 10_000)  #: numbers of Services that tell enough
 PACKETS = Packets(18, 64, rate=30_000)
 LONGER = 3  #: times the usual sample, since the kernel counts in hundredths of a second
 

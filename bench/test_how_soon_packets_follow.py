@@ -18,6 +18,7 @@ from bench.harness.fixtures import Record
 from bench.harness.results import Measured, Metric
 from bench.load import build
 
+SCALES = (1000, 10_000)  #: numbers of Services that tell enough
 QUESTION = "How soon do packets follow a change?"
 REACTION = Metric(QUESTION, "first answer from the new endpoint", "ms", False, "one endpoint replaced")
 START = Metric("How long does the start take?", "first right answers", "s", False, "checked every 0.1 s")

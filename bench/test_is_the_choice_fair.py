@@ -12,6 +12,7 @@ from bench.harness.results import Metric
 from bench.harness.statistics import chi_square
 from bench.harness.target import Target
 
+SCALES = (1000,)  #: numbers of Services that tell enough
 CONNECTIONS = 2000
 LIMIT = 30.0  #: seconds for all of them
 

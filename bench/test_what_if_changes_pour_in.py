@@ -21,6 +21,7 @@ from bench.harness.fixtures import Record
 from bench.harness.generators import ask, figures_of, start_asking
 from bench.harness.results import Metric
 
+SCALES = (1000, 10_000)  #: numbers of Services that tell enough
 QUESTION = "What if changes pour in?"
 PER_SECOND = 100
 ASKED = 4  #: the first Services; those from the middle on change

@@ -15,6 +15,7 @@ from bench.harness.fixtures import Record
 from bench.harness.generators import Packets, figures_of, send_packets, start_asking
 from bench.harness.results import Metric
 
+SCALES = (1000,)  #: numbers of Services that tell enough
 QUESTION = "What if every packet is new?"
 PORTS = 50_000  #: different source ports that the sender has, for each Service
 FLOWS = 1_000_000

@@ -28,9 +28,9 @@ class Plan:
     """How thoroughly."""
 
     rounds: int = 5
-    seconds: float = 0.7  #: of each sample
-    warm_up: float = 0.15  #: seconds of the same before it, which do not count
-    start_limit: float = 240.0  #: seconds that a contender may take until it answers right
+    seconds: float = 0.5  #: of each sample
+    warm_up: float = 0.1  #: seconds of the same before it, which do not count
+    start_limit: float = 120.0  #: seconds that a contender may take until it answers right
 
     @staticmethod
     def quick() -> Plan:

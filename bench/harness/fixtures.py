@@ -27,12 +27,14 @@ def add_options(group: pytest.OptionGroup) -> None:
     group.addoption("--output", metavar="FILE", help="where the results go, as JSON (default: in bench/results)")
 
 
-def scales(config: pytest.Config) -> list[int]:
+def scales(config: pytest.Config, enough: Sequence[int] | None) -> list[int]:
+    """How many Services a question is asked with: all that are wanted, or those of them that are enough for it."""
     text: str = config.getoption("--scales") or (QUICK_SCALES if config.getoption("--quick") else FULL_SCALES)
     try:
-        return [int(size) for size in text.split(",")]
+        wanted = [int(size) for size in text.split(",")]
     except ValueError:
         raise pytest.UsageError(f"--scales: expected numbers with commas between them, got {text!r}") from None
+    return [size for size in wanted if enough is None or size in enough] or wanted[:1]
 
 
 class Arenas:

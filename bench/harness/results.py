@@ -48,6 +48,10 @@ class Results:
     contenders: dict[str, str]  #: with their versions
     measured: list[Measured] = field(default_factory=list)
 
+    def contenders_told(self) -> dict[str, str]:
+        """Those that have a version, with it."""
+        return {name: version for name, version in self.contenders.items() if version}
+
     def save(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         contents = {"format": FORMAT} | asdict(self)
@@ -59,8 +63,10 @@ class Results:
         contents: dict[str, Any] = json.loads(file.read_text())
         if contents.get("format") != FORMAT:
             raise ValueError(f"{file}: expected results in format {FORMAT}")
-        measured = [
-            Measured(**(each | {"metric": Metric(**each["metric"]), "samples": tuple(each["samples"])}))
-            for each in contents["measured"]
-        ]
+        measured = [_measured(each) for each in contents["measured"]]
         return Results(contents["machine"], contents["method"], contents["contenders"], measured)
+
+
+def _measured(each: dict[str, Any]) -> Measured:
+    samples, notes = tuple(each["samples"]), tuple(each["notes"])
+    return Measured(Metric(**each["metric"]), each["contender"], each["services"], samples, each["trouble"], notes)

@@ -1,0 +1,112 @@
+"""The report as one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from itertools import count
+
+from bench.harness.results import Results
+from bench.harness.statistics import CONFIDENCE, MATTERS, Verdict
+from bench.page.plots import colours, plot
+from bench.page.summary import Chapter, Group, chapters, told, troubles
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; background: #fff; max-width: 60rem; margin: 2rem auto;
+       padding: 0 1rem; }
+h1 { font-size: 1.7rem; } h2 { margin-top: 2.6rem; border-top: 1px solid #ddd; padding-top: 1.2rem; font-size: 1.3rem; }
+h3 { font-size: 1rem; font-weight: 600; margin: 1.6rem 0 .3rem; }
+svg { width: 100%; height: auto; max-width: 50rem; display: block; }
+table { border-collapse: collapse; font-size: .86rem; margin: .6rem 0; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #eee; }
+td.n, th.n { text-align: right; }
+.better { color: #00692f; } .worse, .trouble { color: #a00000; font-weight: 600; } .quiet { color: #555; }
+details summary { cursor: pointer; color: #08519c; font-size: .9rem; }
+dl { display: grid; grid-template-columns: max-content auto; gap: .1rem 1rem; font-size: .9rem; } dd { margin: 0; }
+"""
+
+
+def page(results: Results) -> str:
+    all_chapters = chapters(results)
+    colour = colours(list(dict.fromkeys(m.contender for m in results.measured)))
+    number = count()
+    contents = "".join(
+        f'<li><a href="#q{place}">{escape(chapter.question)}</a></li>' for place, chapter in enumerate(all_chapters)
+    )
+    body = "".join(_chapter(chapter, next(number), colour) for chapter in all_chapters)
+    return f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>svcplane: measured</title><style>{_STYLE}</style>
+<h1>svcplane beside others, measured</h1>
+<p>{escape(results.machine.get("at", ""))}. {escape(_warning(results))}</p>
+{_list({**results.machine, **results.contenders_told()})}
+{_troubles(results)}
+<ul>{contents}</ul>
+{body}
+<h2>How it was measured</h2>
+{_method(results)}
+</html>
+"""
+
+
+def _chapter(chapter: Chapter, number: int, colour: dict[str, str]) -> str:
+    groups = "".join(_group(group, colour, f"q{number}g{place}") for place, group in enumerate(chapter.groups))
+    return f'<h2 id="q{number}">{escape(chapter.question)}</h2>\n{groups}'
+
+
+def _group(group: Group, colour: dict[str, str], name: str) -> str:
+    metric = group.metric
+    title = f"{metric.name}{': ' + metric.case if metric.case else ''}"
+    # The plots share a page, and so must not share names of what they define.
+    svg = re.sub(r'((?:id=|href=)"#?|url\(#)', lambda found: f"{found[1]}{name}-", plot(group, colour))
+    return f"<h3>{escape(title)}</h3>\n{svg}\n<details><summary>figures</summary>{_table(group)}</details>\n"
+
+
+def _table(group: Group) -> str:
+    head = (
+        "<tr><th class=n>Services<th>who<th class=n>median<th class=n>spread"
+        "<th class=n>times the ceiling<th class=n>times kube-proxy's best<th></tr>"
+    )
+    rows = []
+    for row in group.rows():
+        m = row.measured
+        kind = "trouble" if m.trouble else row.verdict if row.verdict in (Verdict.BETTER, Verdict.WORSE) else "quiet"
+        rows.append(
+            f'<tr><td class=n>{m.services:,}<td>{escape(m.contender)}<td class="n {"trouble" if m.trouble else ""}">'
+            f"{escape(row.value)}<td class=n>{row.spread}<td class=n>{told(row.to_ceiling)}"
+            f'<td class=n>{told(row.to_kube_proxy)}<td class="{kind}">{escape(str(row.verdict))}</tr>'
+        )
+    return f"<table>{head}{''.join(rows)}</table>"
+
+
+def _troubles(results: Results) -> str:
+    items = "".join(
+        f"<li>{escape(who)}, {services:,} Services: <span class=trouble>{escape(why[:300])}</span></li>"
+        for who, services, why in troubles(results)
+    )
+    return f"<h3>Not measured</h3><ul>{items}</ul>" if items else ""
+
+
+def _warning(results: Results) -> str:
+    load, processors = float(results.machine.get("load before", 0)), int(results.machine.get("processors", 1))
+    if load > processors / 4:
+        return f"The machine was not quiet (load {load:.1f} before the run): read these figures as a sketch."
+    return "The machine was quiet before the run."
+
+
+def _method(results: Results) -> str:
+    told_so_far = ", ".join(f"{name}: {value}" for name, value in results.method.items())
+    return f"""<p>Every contender has machines of its own (network namespaces): a client, a node, and four backends,
+with the same addresses, and an API server of the lab tells all of them the same. All stand ready at once and are
+measured in turns, round by round, after a warm-up ({escape(told_so_far)}); agents whose turn it is not are stopped.
+Client and node have a processor each. Before and after each question every contender must answer right, over TCP and
+UDP, from all backends: else it is BROKEN and none of its figures counts.</p>
+<p>"No service" is the ceiling: the client talks to the backends themselves. The spread is half the distance between the
+quartiles. Ratios are taken round by round; in brackets is the interval that holds with {CONFIDENCE:.0%} confidence
+(bootstrap). Better or worse is said only where the whole interval says so and the difference is more than
+{MATTERS:.0%}. "≥" says that the load generator was the limit. Whiskers reach from the smallest to the largest
+sample.</p>"""
+
+
+def _list(items: dict[str, str]) -> str:
+    return "<dl>" + "".join(f"<dt>{escape(k)}<dd>{escape(v)}" for k, v in items.items()) + "</dl>"

@@ -1,0 +1,115 @@
+"""From samples to what a table says: the same for the page, the Markdown, and the comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import median
+
+from bench.harness.contenders import CEILING
+from bench.harness.results import Measured, Metric, Results
+from bench.harness.statistics import Ratio, Verdict, paired_ratio, spread, verdict
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One question, and its figures: one group for each metric and case."""
+
+    question: str
+    groups: Sequence[Group]
+
+
+@dataclass(frozen=True)
+class Group:
+    """All that was measured of one metric: by contender, by number of Services."""
+
+    metric: Metric
+    measured: Sequence[Measured]
+
+    @cached_property
+    def services(self) -> list[int]:
+        return sorted({each.services for each in self.measured})
+
+    @cached_property
+    def contenders(self) -> list[str]:
+        return list(dict.fromkeys(each.contender for each in self.measured))
+
+    def of(self, contender: str, services: int) -> Measured | None:
+        return next((m for m in self.measured if m.contender == contender and m.services == services), None)
+
+    def best_kube_proxy(self, services: int) -> Measured | None:
+        """The one whose median is best; a mode of kube-proxy is compared with nobody."""
+        theirs = [
+            m
+            for m in self.measured
+            if m.contender.startswith("kube-proxy") and m.services == services and m.value is not None
+        ]
+        key = (lambda m: -m.value) if self.metric.more_is_better else (lambda m: m.value)
+        return min(theirs, key=key, default=None)
+
+    def rows(self) -> list[Row]:
+        return [self._row(m) for m in sorted(self.measured, key=lambda m: m.services)]
+
+    def _row(self, measured: Measured) -> Row:
+        ceiling = self.of(CEILING, measured.services)
+        theirs = None if measured.contender.startswith("kube-proxy") else self.best_kube_proxy(measured.services)
+        to_ceiling = _ratio(measured, ceiling if measured.contender != CEILING else None)
+        to_kube_proxy = _ratio(measured, theirs if measured.contender != CEILING else None)
+        told = ""
+        if to_kube_proxy is not None:
+            told = verdict(to_kube_proxy, more_is_better=self.metric.more_is_better)
+        return Row(measured, to_ceiling, to_kube_proxy, told)
+
+
+@dataclass(frozen=True)
+class Row:
+    measured: Measured
+    to_ceiling: Ratio | None
+    to_kube_proxy: Ratio | None  #: to the best of its modes
+    verdict: Verdict | str  #: of that ratio
+
+    @property
+    def value(self) -> str:
+        if self.measured.trouble:
+            return self.measured.trouble.split(":")[0]
+        value = "≥ " * bool(self.measured.notes) + digits(median(self.measured.samples))
+        return f"{value} {self.measured.metric.unit}"
+
+    @property
+    def spread(self) -> str:
+        return f"±{50 * spread(self.measured.samples):.0f} %" if len(self.measured.samples) > 1 else ""
+
+
+def chapters(results: Results) -> list[Chapter]:
+    """In the order in which they were first measured."""
+    by_question: dict[str, dict[Metric, list[Measured]]] = {}
+    for each in results.measured:
+        by_question.setdefault(each.metric.question, {}).setdefault(each.metric, []).append(each)
+    return [
+        Chapter(question, [Group(metric, measured) for metric, measured in groups.items()])
+        for question, groups in by_question.items()
+    ]
+
+
+def troubles(results: Results) -> list[tuple[str, int, str]]:
+    """Each contender that could not be measured, with how many Services, and why; once each."""
+    return list(dict.fromkeys((m.contender, m.services, m.trouble) for m in results.measured if m.trouble))
+
+
+def digits(value: float) -> str:
+    """Three that count."""
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def told(ratio: Ratio | None) -> str:
+    """As in "1.52 (1.48 to 1.60)"."""
+    return f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})" if ratio else ""
+
+
+def _ratio(measured: Measured, base: Measured | None) -> Ratio | None:
+    if base is None or base.value is None or measured.value is None:
+        return None
+    return paired_ratio(measured.samples, base.samples)

@@ -1,0 +1,136 @@
+"""The report: what it says of samples that were made up, and what changed between two runs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from bench.harness.contenders import CEILING
+from bench.harness.results import Measured, Metric, Results
+from bench.page.compare import compare
+from bench.page.summary import chapters
+
+pytest.importorskip("matplotlib", reason="the page needs matplotlib: pip install -e '.[bench]'")
+
+from bench.page.__main__ import write
+from bench.page.html import page
+from bench.page.markdown import markdown
+
+RATE = Metric("How many packets a second?", "delivered", "packets/s", True, "18 bytes, <1> flow")
+TIME = Metric("How long does the first packet take?", "p50", "µs", False)
+OURS, THEIRS, OTHERS = "svcplane nftables", "kube-proxy iptables", "kube-proxy ipvs"
+
+
+def results(*measured: Measured) -> Results:
+    machine = {"kernel": "6.1", "processors": "2", "load before": "0.10", "at": "today"}
+    return Results(machine, {"rounds": "5"}, {OURS: "0.1", THEIRS: "v1.36"}, list(measured))
+
+
+def samples(middle: float) -> tuple[float, ...]:
+    return tuple(middle * part for part in (0.98, 0.99, 1.0, 1.01, 1.02))
+
+
+@pytest.fixture
+def run() -> Results:
+    return results(
+        *(
+            Measured(metric, who, services, samples(value))
+            for metric, figures in {
+                RATE: {CEILING: 200e3, OURS: 150e3, THEIRS: 50e3, OTHERS: 75e3},
+                TIME: {CEILING: 50, OURS: 60, THEIRS: 240, OTHERS: 120},
+            }.items()
+            for who, value in figures.items()
+            for services in (10, 1000)
+        )
+    )
+
+
+def test_ours_is_compared_with_the_ceiling_and_with_the_best_of_kube_proxy(run: Results) -> None:
+    rate, time = (chapter.groups[0] for chapter in chapters(run))
+    ours = {row.measured.services: row for row in rate.rows() if row.measured.contender == OURS}[1000]
+    assert ours.to_ceiling is not None
+    assert ours.to_kube_proxy is not None
+    assert ours.to_ceiling.value == pytest.approx(0.75)
+    assert ours.to_kube_proxy.value == pytest.approx(2)
+    assert ours.verdict == "better"
+    slower = next(row for row in time.rows() if row.measured.contender == OURS)
+    assert slower.verdict == "better"  # half the time
+
+
+def test_kube_proxy_is_compared_with_nobody_but_the_ceiling(run: Results) -> None:
+    for row in chapters(run)[0].groups[0].rows():
+        if row.measured.contender in (CEILING, THEIRS, OTHERS):
+            assert row.to_kube_proxy is None
+
+
+def test_who_is_broken_has_no_figure_and_is_nobodys_measure(run: Results) -> None:
+    broken = Measured(RATE, OTHERS, 1000, (), "BROKEN: 3 UDP packets of 600 arrived")
+    run.measured = [broken if (m.contender, m.metric, m.services) == (OTHERS, RATE, 1000) else m for m in run.measured]
+    group = chapters(run)[0].groups[0]
+    assert next(row.value for row in group.rows() if row.measured is broken) == "BROKEN"
+    best = group.best_kube_proxy(1000)
+    assert best is not None
+    assert best.contender == THEIRS
+    for text in (page(run), markdown(run)):
+        assert "3 UDP packets of 600 arrived" in text
+
+
+def test_a_sender_that_is_the_limit_is_said(run: Results) -> None:
+    run.measured.append(Measured(RATE, "svcplane other", 10, samples(9e5), notes=("at least",)))
+    assert "≥ 900,000 packets/s" in markdown(run)
+
+
+def test_the_page_needs_nothing_else_and_escapes_what_it_shows(run: Results) -> None:
+    text = page(run)
+    assert "18 bytes, &lt;1&gt; flow" in text
+    assert not re.findall(r'(?:src|href)="(?!#)', text)
+    svgs = re.findall(r"<svg.*?</svg>", text, re.S)
+    assert len(svgs) == 2
+    names = [found for svg in svgs for found in re.findall(r' id="([^"]+)"', svg)]
+    assert len(names) == len(set(names))
+    for svg in svgs:
+        ElementTree.fromstring(svg)
+
+
+def test_a_machine_that_was_not_quiet_is_told(run: Results) -> None:
+    assert "was quiet" in page(run)
+    run.machine["load before"] = "3.00"
+    assert "was not quiet" in page(run)
+
+
+def test_results_that_are_written_are_read_again(run: Results, tmp_path: Path) -> None:
+    run.save(tmp_path / "run.json")
+    assert Results.load(tmp_path / "run.json") == run
+    write(run, tmp_path / "report")
+    assert (tmp_path / "report" / "index.html").exists()
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{}")
+    with pytest.raises(ValueError, match="expected results in format 1"):
+        Results.load(tmp_path / "x.json")
+
+
+def test_a_run_compared_with_itself_has_not_changed(run: Results) -> None:
+    assert compare(run, run) == "about the same: 16; too noisy to tell: 0\n"
+
+
+def test_what_became_slower_is_told_and_what_only_wavers_is_not(run: Results) -> None:
+    def later(m: Measured) -> Measured:
+        factor = 0.5 if m.contender == OURS and m.metric is RATE and m.services == 10 else 1.03
+        return replace(m, samples=tuple(factor * each for each in m.samples))
+
+    told = compare(run, replace(run, measured=[later(m) for m in run.measured])).splitlines()
+    assert len(told) == 2
+    assert told[0].startswith("worse: How many packets a second?, delivered, 18 bytes, <1> flow, svcplane nftables, 10")
+    assert "150,000 → 75,000 packets/s" in told[0]
+
+
+def test_what_broke_is_told(run: Results) -> None:
+    first, *others = run.measured
+    broken = replace(first, samples=(), trouble="BROKEN: wrong")
+    assert "was measured → BROKEN: wrong" in compare(run, replace(run, measured=[broken, *others]))
