@@ -24,19 +24,18 @@ from dataplane.table import (
 )
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.image import Host
-from dataplane.userspace.xdp.follower import Follower
 from dataplane.userspace.xdp.port import XdpPort
 from lab.network import topology
 from lab.network.namespace import Namespace
 from lab.network.network import Network
 from lab.network.topology import Pod
 from lab.pod.processes import Processes
-from native.library import lib
 
 ADDRESSES = {
     Family.IPV4: {"n1": "192.0.2.1", "c1": "10.244.1.10", "b1": "10.244.1.21", "b2": "10.244.1.22"},
     Family.IPV6: {"n1": "fd00:192::1", "c1": "fd00:244:1::a", "b1": "fd00:244:1::15", "b2": "fd00:244:1::16"},
 }
+PODS = DetectLocal(interface="pod-", prefix=True)
 SERVICE = {Family.IPV4: "10.96.0.10", Family.IPV6: "fd00:10:96::10"}
 
 TOPOLOGY = topology.Topology(
@@ -79,28 +78,21 @@ class Node:
         addresses = machine.call(local_addresses)
         self.host = Host(addresses, {family: names["n1"] for family, names in ADDRESSES.items()})
         self.engine = Engine(self.host)
-        self.port: XdpPort = machine.call(
-            lambda: XdpPort(lambda link: link.kind == "veth", lambda name: name.startswith("pod-"), **options)
-        )
-        self._follower: Follower = machine.call(lambda: Follower(self.port))
+        self.port: XdpPort = machine.call(lambda: XdpPort(lambda link: link.kind == "veth", PODS, **options))
         self.apply(table("b1", "b2"))
-        self._worker: Any = lib.worker_create(self.engine._engine)
-        assert lib.worker_add(self._worker, self.port.native) == 0
-        assert lib.worker_start(self._worker) == 0
+        self.engine.start([self.port])
+        machine.call(self.port.begin)
 
     def apply(self, new: ForwardingTable) -> None:
         self.port.steer(new, self.host)
         self.engine.apply(new)
 
     def close(self) -> None:
-        lib.worker_destroy(self._worker)
-        self._follower.close()
-        self._machine.call(self.port.close)
-        self.engine.close()
+        self._machine.call(self.engine.close)
 
     @property
     def counted(self) -> dict[str, int]:
-        return self.port.counters()
+        return self.port.counted()
 
 
 @contextlib.contextmanager

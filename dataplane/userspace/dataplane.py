@@ -2,7 +2,7 @@
 
     steering    which packets, as rules          port      the kernel's queues
     steered     what those rules hold            engine    what becomes of each packet
-    host        what depends on this host
+    host        what depends on this host        xdp       a shorter way, for interfaces that have it
 
 The kernel routes what comes back. The engine's threads need no Python: packets flow while a table is compiled, and
 while the agent is busy with anything else.
@@ -26,12 +26,14 @@ from dataplane.nft.plan import Plan
 from dataplane.nft.statements import Statement, rule
 from dataplane.nft.transaction import RefusedError, Transaction
 from dataplane.nft.watch import Watch
-from dataplane.table import ForwardingTable, FrontendKey, Pick
+from dataplane.table import DetectLocal, ForwardingTable, FrontendKey, Pick
 from dataplane.userspace import host, steering
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.limits import LINUX_TIMEOUTS, Limits
-from dataplane.userspace.port import OUTSIDE, PODS, nfqueue_port
+from dataplane.userspace.port import OUTSIDE, PODS, Port, nfqueue_port
 from dataplane.userspace.steered import Steered, User
+from dataplane.userspace.xdp.options import XdpOptions
+from dataplane.userspace.xdp.port import XdpPort
 
 _log = logging.getLogger(__name__)
 
@@ -48,10 +50,13 @@ class UserspaceDataplane:
     """Serves the network namespace of the thread that makes it. Used by one thread at a time.
 
     `queues` is how many packet queues, and threads, there are: by default one for each processor, up to four.
-    DataplaneError if the kernel has no nf_tables, or nothing that sends packets to a queue.
+    With `xdp`, what comes in by the interfaces that it names goes from there to the engine and out again, in a thread
+    of its own; the queues get the rest: what this host sends, and what comes in elsewhere.
+    DataplaneError if the kernel has no nf_tables, or nothing that sends packets to a queue; InputError if there can be
+    no AF_XDP.
     """
 
-    def __init__(self, queues: int = 0, limits: Limits | None = None) -> None:
+    def __init__(self, queues: int = 0, limits: Limits | None = None, xdp: XdpOptions | None = None) -> None:
         self._queues = queues or min(len(os.sched_getaffinity(0)), _MOST_QUEUES)
         try:
             self._channel = Channel()
@@ -60,6 +65,10 @@ class UserspaceDataplane:
             raise DataplaneError(f"userspace: nf_tables is not to be used here: {error}") from error
         self._queue = self._find_queue_statement()
         self._limits = limits
+        if xdp:
+            xdp.port(DetectLocal()).close()  # to fail now, if it does
+        self._xdp_options = xdp
+        self._xdp: XdpPort | None = None
         self.engine = self._make_engine()
         self._steered = Steered(self._is_busy)
         self._sizes: dict[tuple[Layer3, str], int] = {}
@@ -84,6 +93,8 @@ class UserspaceDataplane:
         before = self.engine.table
         self._start(table)
         self.engine.set_host(host.this_host())
+        if self._xdp:
+            self._xdp.steer(table, self.engine.host, self._busy_services)
         applied = self.engine.apply(table)
         try:
             full, operations = self._steer(table)
@@ -101,11 +112,14 @@ class UserspaceDataplane:
             _log.error("packets were not read any more (%s): beginning again", failure)
         if self.engine.ports and not failure and table.detect_local == self.engine.table.detect_local:
             return
-        self.engine.stop()
+        self._stop()
         host.accept_translated_sources()
         self.engine.name_interfaces({OUTSIDE: "", PODS: table.detect_local.interface})
-        ports = []
+        ports: list[Port] = []
         try:
+            if self._xdp_options:
+                self._xdp = self._xdp_options.port(table.detect_local)
+                ports.append(self._xdp)
             for number in range(self._queues):
                 ports.append(nfqueue_port(FIRST_QUEUE + number, QUEUE_LENGTH, table.detect_local))
         except DataplaneError:
@@ -113,6 +127,17 @@ class UserspaceDataplane:
                 port.close()
             raise
         self.engine.start(ports)
+        if self._xdp:
+            try:
+                with _reading():
+                    self._xdp.begin()
+            except DataplaneError:
+                self._stop()
+                raise
+
+    def _stop(self) -> None:
+        self.engine.stop()
+        self._xdp = None
 
     def _steer(self, table: ForwardingTable) -> tuple[bool, int]:
         """Have the rules bring what the table needs. Returns whether everything was written, and how much."""
@@ -164,6 +189,9 @@ class UserspaceDataplane:
 
     def _is_busy(self, user: User) -> bool:
         return self.engine.active(*user) > 0
+
+    def _busy_services(self) -> frozenset[str]:
+        return frozenset(service for (service, _), tally in self.engine.tallies().items() if tally.active)
 
     def _make_engine(self) -> Engine:
         return Engine(host.this_host(), limits=self._limits, timeouts=LINUX_TIMEOUTS)
@@ -224,6 +252,7 @@ class UserspaceDataplane:
 
     def cleanup(self) -> None:
         """Remove the rules and forget all flows."""
+        self._stop()
         self.engine.close()
         self.engine = self._make_engine()
         transaction = Transaction()

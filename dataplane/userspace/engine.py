@@ -267,6 +267,11 @@ class Engine:
         return self._around.table
 
     @property
+    def host(self) -> Host:
+        """What it knows of the node."""
+        return self._host
+
+    @property
     def memory(self) -> int:
         """Bytes asked for; the system gives them as they are used."""
         return int(lib.engine_memory(self._engine))

@@ -12,6 +12,8 @@ What comes from a backend's address and port is taken too, whether it is an answ
 who asked the backend directly: only the engine knows, and it passes the latter on as it is. All errors of ICMP are
 taken, because what they are about is inside. So is every piece of a packet but the first, which has no ports; if
 connections are tracked on this node there are none, because the kernel puts packets together before that (-400).
+
+What comes out of the AF_XDP port's tun device has been at the engine already, and is not taken again.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from dataplane.nft.layer3 import IPV4, IPV6, Layer3
 from dataplane.nft.objects import BaseHook, Chain, Set
 from dataplane.nft.statements import Rule, Statement, in_set, jump, rule
 from dataplane.table import Endpoint, Family, ForwardingTable, Frontend, FrontendKey, Protocol
+from dataplane.userspace.xdp import tun
 
 TABLE = "svcplane-userspace"
 LAYERS = {layer.family: layer.with_table(TABLE) for layer in (IPV4, IPV6)}
@@ -56,13 +59,19 @@ def chains(layer: Layer3, table: ForwardingTable, queue: Statement) -> Iterator[
     hook = BaseHook
     # What came in on the loopback interface was sent by this host, and taken there.
     from_itself = rule(statements.from_interface("lo", False), statements.RETURN)
+    from_engine = statements.from_interface(tun.NAME, False)
     take, leave = rule(jump("take")), rule(jump("leave"))
     yield Chain("take", tuple(_take(layer, table, queue)))
     yield Chain("leave", tuple(_leave(layer)))
-    incoming = (from_itself, *_spoofed(layer), take)
+    incoming = (from_itself, rule(from_engine, statements.RETURN), *_spoofed(layer), take)
+    # Translated or not: what a backend still shows is an answer to somebody who asked it directly.
+    returning = (
+        rule(from_engine, in_set(_from(layer), BACKENDS), statements.RETURN),
+        rule(from_engine, NOTRACK),
+    )
     yield Chain("take-prerouting", incoming, hook("filter", Hook.PREROUTING, _PRIORITY))
     yield Chain("take-output", (take,), hook("filter", Hook.OUTPUT, _PRIORITY))
-    yield Chain("leave-prerouting", (from_itself, leave), hook("filter", Hook.PREROUTING, _PRIORITY + 1))
+    yield Chain("leave-prerouting", (from_itself, *returning, leave), hook("filter", Hook.PREROUTING, _PRIORITY + 1))
     yield Chain("leave-output", (leave,), hook("filter", Hook.OUTPUT, _PRIORITY + 1))
 
 

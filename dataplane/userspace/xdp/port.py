@@ -1,10 +1,9 @@
 """The AF_XDP port: which interfaces have sockets, what their programs want, and which ways lead out, kept as they are.
 
-    with XdpPort(lambda link: link.kind == "veth", lambda name: True) as port:
-        lib.worker_add(worker, port.native)
-        port.steer(table, host)
-        ...
-        port.follow()  # whenever links, routes or neighbours have changed; `Follower` sees to that
+    port = XdpPort(lambda link: link.kind == "veth", DetectLocal(interface="pod-", prefix=True))
+    port.steer(table, host)
+    engine.start([port])
+    port.begin()
 
 What packets do meanwhile is in native/af_xdp.c. This runs beside it, and packets never wait for it.
 """
@@ -15,21 +14,22 @@ import errno
 import logging
 import os
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from types import TracebackType
 from typing import Any
 
 from dataplane.errors import InputError
 from dataplane.interface import DataplaneError
 from dataplane.netlink.channel import NETLINK_ROUTE, Channel
 from dataplane.netlink.routing import LinkState, Routing, links, routing, use
-from dataplane.table import ForwardingTable
+from dataplane.table import DetectLocal, ForwardingTable
 from dataplane.userspace.image import Host, packed
+from dataplane.userspace.port import OUTSIDE, PODS, Port
 from dataplane.userspace.structures import fields
 from dataplane.userspace.xdp import bpf
 from dataplane.userspace.xdp.exits import Exit, exits
+from dataplane.userspace.xdp.follower import Follower
 from dataplane.userspace.xdp.program import AS_DESTINATION, Maps, steer
 from dataplane.userspace.xdp.steering import KEY_SIZE, PREFIX_KEY_SIZE, Steering, Wanted, steering
 from dataplane.userspace.xdp.tun import Tun
@@ -67,62 +67,66 @@ class _Attached:
     generic: bool = False
 
 
-class XdpPort:
+class XdpPort(Port):
     """In the calling thread's network namespace, as are all calls later on."""
 
     def __init__(
         self,
         selected: Callable[[LinkState], bool],
-        of_pods: Callable[[str], bool],
+        pods: DetectLocal,
         *,
         where: Where = Where.AUTO,
         limits: XdpLimits = XdpLimits(),
         busy_poll: int = 0,
         spins: int = 2000,
     ) -> None:
-        """Sockets for the interfaces that are `selected`. What comes in by one whose name is `of_pods` is from a local
-        pod. `busy_poll` is in microseconds; `spins` says how often to look for packets before sleeping.
+        """Sockets for the interfaces that are `selected`. `pods` says on which of them
+        local pods are. `busy_poll` is in microseconds; `spins` says how often to look for packets before sleeping.
 
         InputError if the kernel has no AF_XDP, or this process may not use it.
         """
-        self._selected, self._of_pods, self._where, self._limits = selected, of_pods, where, limits
+        self._selected, self._pods, self._where, self._limits = selected, pods, where, limits
         self._attached: dict[int, _Attached] = {}
         self._wanted: dict[bytes, Wanted] = {}
         self._prefixes: frozenset[bytes] = frozenset()
         self._refused: dict[int, str] = {}
         self._complained = ""
+        self._follower: Follower | None = None
         self._endpoints, self._prefix_map = _make_maps(limits)
-        self.native: Any = _make_port(limits, busy_poll, spins)
+        try:
+            super().__init__(_make_port(limits, busy_poll, spins), "AF_XDP")
+        except BaseException:
+            self._endpoints.close()
+            self._prefix_map.close()
+            raise
         self._channel = Channel(NETLINK_ROUTE)
 
-    def __enter__(self) -> XdpPort:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def begin(self) -> None:
+        """Attach to interfaces, and follow what becomes of them from now on. OSError if the kernel tells nothing."""
+        self._follower = Follower(self)
 
     def close(self) -> None:
-        """Interfaces are as they were before. The worker must have stopped."""
+        """Interfaces are as they were before. Nobody may be using the port."""
         if not self.native:
             return
+        if self._follower:
+            self._follower.close()
         for index in list(self._attached):
             self._detach(index)
-        lib.port_destroy(self.native)
-        self.native = ffi.NULL
+        super().close()
         for handle in (self._endpoints, self._prefix_map, self._channel):
             handle.close()
 
-    def steer(self, table: ForwardingTable, host: Host, busy: Callable[[str], bool] = lambda service: False) -> None:
+    def steer(self, table: ForwardingTable, host: Host, busy: Callable[[], Container[str]] = frozenset) -> None:
         """Want what this table serves. Endpoints that it no longer has stay wanted while one of their service ports is
-        `busy`: it has connections that go on.
+        among those that are `busy`: it has connections that go on.
 
         Called before a table comes into force, so that nothing is missed. DataplaneError if there is no room.
         """
         new: Steering = steering(table, host)
         stale = {key: wanted for key, wanted in self._wanted.items() if key not in new.endpoints}
-        kept = {key: wanted for key, wanted in stale.items() if any(map(busy, wanted.services))}
+        services = busy() if stale else ()
+        kept = {key: wanted for key, wanted in stale.items() if any(s in services for s in wanted.services)}
         # What was wanted in two roles stays so until both are gone: wanting too much is only slower.
         before = {key: wanted.role for key, wanted in self._wanted.items()}
         roles = {key: wanted.role | before.get(key, 0) for key, wanted in new.endpoints.items()}
@@ -159,7 +163,7 @@ class XdpPort:
         """The interfaces with sockets, and where each one's program runs."""
         return {a.link.name: Where.GENERIC if a.generic else Where.NATIVE for a in self._attached.values()}
 
-    def counters(self) -> dict[str, int]:
+    def counted(self) -> dict[str, int]:
         """What became of packets: struct port_counters and struct af_xdp_counters."""
         own = ffi.new("struct af_xdp_counters *")
         lib.af_xdp_count(self.native, own)
@@ -191,7 +195,7 @@ class XdpPort:
         link = attached.link
         config = ffi.new("struct af_xdp_socket_config *")
         config.interface = link.index
-        config.kind = lib.PORT_PODS if self._of_pods(link.name) else lib.PORT_OUTSIDE
+        config.kind = PODS if _is_of_pods(link.name, self._pods) else OUTSIDE
         config.mac = link.mac
         for queue in range(min(link.queues, _MOST_QUEUES)):
             config.queue = queue
@@ -239,6 +243,12 @@ class XdpPort:
         if complaint and complaint != self._complained:
             _LOG.warning("AF_XDP: all packets leave by the kernel's path: %s", complaint)
         self._complained = complaint
+
+
+def _is_of_pods(name: str, pods: DetectLocal) -> bool:
+    if not pods.interface:
+        return False
+    return name.startswith(pods.interface) if pods.prefix else name == pods.interface
 
 
 def _value(role: int) -> bytes:

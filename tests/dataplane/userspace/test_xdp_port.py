@@ -104,7 +104,7 @@ def test_a_connection_goes_on_when_its_backend_leaves_the_service(node: Node, ne
         assert held.ask() == "b1"
         new = table("b2")
         # b1 serves nothing now, and its Service has a connection: what it sends must still come here.
-        node.port.steer(new, node.host, busy=lambda service: True)
+        node.port.steer(new, node.host, busy=lambda: {"default/web:http"})
         node.engine.apply(new)
         assert held.ask() == "b1"
         assert dict(run_probe(network["c1"], Probe(SERVICE[Family.IPV4], 80, count=4)).pods) == {"b2": 4}
