@@ -195,6 +195,8 @@ static int receive(struct port *port, struct port_batch *batch)
 		if (socket->xsk.unsent)
 			(void)xsk_kick(&socket->xsk);
 		reap(xdp, socket);
+		if (xdp->config.busy_poll > 0)
+			xsk_poll(&socket->xsk);
 		receive_from(xdp, number, batch);
 		refill(xdp, socket);
 	}

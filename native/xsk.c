@@ -228,6 +228,19 @@ int xsk_busy_poll(const struct xsk *xsk, int microseconds)
 }
 
 /**
+ * xsk_poll() - Have the driver receive now, in this thread, if xsk_busy_poll() was asked for and nothing waits
+ * @xsk:	The socket
+ *
+ * The driver's work is done here then, and not on the processor where it was interrupted: with a veth, that is the
+ * sender's.
+ */
+void xsk_poll(const struct xsk *xsk)
+{
+	if (acquire(xsk->receive.producer) == xsk->receive.mine)
+		(void)recvfrom(xsk->descriptor, NULL, 0, MSG_DONTWAIT, NULL, NULL);
+}
+
+/**
  * xsk_take() - Packets that have come
  * @xsk:	The socket
  * @packets:	Is filled; their frames are the caller's now

@@ -76,6 +76,7 @@ int xsk_create_memory(void *memory, size_t size, uint32_t frame, uint32_t interf
 int xsk_open(struct xsk *xsk, int memory, uint32_t interface, uint32_t queue);
 void xsk_close(struct xsk *xsk);
 int xsk_busy_poll(const struct xsk *xsk, int microseconds);
+void xsk_poll(const struct xsk *xsk);
 
 size_t xsk_take(struct xsk *xsk, struct xsk_packet *packets, size_t most);
 size_t xsk_fill(struct xsk *xsk, const uint64_t *frames, size_t count);

@@ -24,6 +24,7 @@ from dataplane.table import (
 )
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.image import Host
+from dataplane.userspace.limits import ALL_ANSWERS
 from dataplane.userspace.xdp.port import XdpPort
 from lab.network import topology
 from lab.network.namespace import Namespace
@@ -58,7 +59,7 @@ def table(*backends: str) -> ForwardingTable:
         names = ADDRESSES[family]
         verdict = Forward(Pool(tuple(Backend(names[name], 8080, local=True) for name in backends)), masquerade=False)
         key = FrontendKey(SERVICE[family], protocol, 80)
-        serving = frozenset(b.endpoint for b in verdict.pool.backends) if protocol is Protocol.UDP else frozenset()
+        serving = frozenset(b.endpoint for b in verdict.pool.backends) if protocol is Protocol.UDP else None
         return Frontend(key, "default/web:http", verdict, verdict, verdict, serving=serving)
 
     frontends = [frontend(family, protocol) for family in Family for protocol in (Protocol.TCP, Protocol.UDP)]
@@ -77,7 +78,7 @@ class Node:
         self._machine = machine
         addresses = machine.call(local_addresses)
         self.host = Host(addresses, {family: names["n1"] for family, names in ADDRESSES.items()})
-        self.engine = Engine(self.host)
+        self.engine = Engine(self.host, answers=ALL_ANSWERS)
         self.port: XdpPort = machine.call(lambda: XdpPort(lambda link: link.kind == "veth", PODS, **options))
         self.apply(table("b1", "b2"))
         self.engine.start([self.port])

@@ -27,8 +27,6 @@ from dataplane.interface import Dataplane
 from dataplane.iptables import IptablesDataplane
 from dataplane.nftables import NftablesDataplane
 from dataplane.table import ForwardingTable
-from dataplane.userspace.dataplane import UserspaceDataplane
-from dataplane.userspace.xdp.options import XdpOptions
 from lab.network import probe as client
 from lab.network.namespace import Namespace
 from lab.network.network import Network
@@ -59,7 +57,6 @@ _ALL_ADDRESSES = {"node_port_addresses": ["0.0.0.0/0", "::/0"]}  #: the default 
 MODES = (
     Mode("nftables", "nftables", NftablesDataplane),
     Mode("iptables-legacy", "iptables", partial(IptablesDataplane, "legacy"), _ALL_ADDRESSES),
-    Mode("userspace-xdp", "nftables", partial(UserspaceDataplane, xdp=XdpOptions())),
     Mode("iptables-nft", "iptables", partial(IptablesDataplane, "nft"), _ALL_ADDRESSES),
 )
 

@@ -5,6 +5,7 @@
     steering      which packets the engine wants, of a ForwardingTable
     program       the XDP program: a packet that is wanted goes to the engine, all others to the kernel
     instructions  an assembler for BPF, as far as that program needs it
+    polling       drivers polled by the engine's thread
     bpf           maps, programs and links, by bpf(2)
     exits         the ways out: the kernel's routes and neighbours put together
     tun           the way back to the kernel

@@ -30,6 +30,7 @@ from dataplane.userspace.structures import fields
 from dataplane.userspace.xdp import bpf
 from dataplane.userspace.xdp.exits import Exit, exits
 from dataplane.userspace.xdp.follower import Follower
+from dataplane.userspace.xdp.polling import Polling
 from dataplane.userspace.xdp.program import AS_DESTINATION, Maps, steer
 from dataplane.userspace.xdp.steering import KEY_SIZE, PREFIX_KEY_SIZE, Steering, Wanted, steering
 from dataplane.userspace.xdp.tun import Tun
@@ -92,6 +93,7 @@ class XdpPort(Port):
         self._refused: dict[int, str] = {}
         self._complained = ""
         self._follower: Follower | None = None
+        self._polling = Polling() if busy_poll else None
         self._endpoints, self._prefix_map = _make_maps(limits)
         try:
             super().__init__(_make_port(limits, busy_poll, spins), "AF_XDP")
@@ -114,6 +116,8 @@ class XdpPort(Port):
         for index in list(self._attached):
             self._detach(index)
         super().close()
+        if self._polling:
+            self._polling.close()
         for handle in (self._endpoints, self._prefix_map, self._channel):
             handle.close()
 
@@ -188,6 +192,8 @@ class XdpPort(Port):
                 _LOG.warning("AF_XDP: %s is left to the kernel: %s", link.name, reason)
             self._refused[link.index] = reason
             return
+        if self._polling:
+            self._polling.begin(link.index)
         self._refused.pop(link.index, None)
         self._attached[link.index] = attached
 
@@ -224,6 +230,8 @@ class XdpPort(Port):
         return bpf.Link(program, index, bpf.GENERIC)
 
     def _detach(self, index: int) -> None:
+        if self._polling:
+            self._polling.end(index)
         self._give_back(self._attached.pop(index))
 
     def _give_back(self, attached: _Attached) -> None:

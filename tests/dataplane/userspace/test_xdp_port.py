@@ -29,10 +29,10 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         yield made
 
 
-@pytest.fixture(scope="module", params=(Where.NATIVE, Where.GENERIC))
+@pytest.fixture(scope="module", params=({"where": Where.NATIVE}, {"where": Where.GENERIC}, {"busy_poll": 20}), ids=str)
 def node(request: pytest.FixtureRequest, network: Network) -> Iterator[Node]:
-    node = Node(network["n1"], where=request.param)
-    assert set(node.port.interfaces.values()) == {request.param}
+    node = Node(network["n1"], **request.param)
+    assert set(node.port.interfaces.values()) == {request.param.get("where", Where.NATIVE)}
     yield node
     node.close()
 
