@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PACKAGES := native dataplane controller lab svcplane
 BIN := .venv/bin
 
-.PHONY: help setup demo test vm lint asan fuzz bench soak clean
+.PHONY: help setup demo test vm lint asan ubsan valgrind tidy cppcheck fuzz bench soak clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 10
@@ -27,10 +27,22 @@ lint: setup ## check style, types and C
 	@$(BIN)/mypy
 	@.ci/lint-c
 
-asan: setup ## run the C tests under the address and undefined-behaviour sanitizers
-	@$(BIN)/python -m pytest tests/native -k sanitizers
+asan: setup ## run the C tests under the address sanitizer
+	@tests/native/check asan
 
-fuzz: ## feed the C code random bytes, DURATION=60 seconds for each target (clang)
+ubsan: setup ## run the C tests under the undefined-behaviour sanitizer
+	@tests/native/check ubsan
+
+valgrind: setup ## run the C tests under valgrind
+	@tests/native/check valgrind
+
+tidy: setup ## check the C code with clang-tidy
+	@.ci/lint-c tidy
+
+cppcheck: setup ## check the C code with cppcheck
+	@.ci/lint-c cppcheck
+
+fuzz: setup ## feed the C code random bytes, DURATION=60 seconds for each target (clang)
 	@tests/native/fuzz/run $(or $(DURATION),60)
 
 bench: setup ## measure; prints the bars beside the figures

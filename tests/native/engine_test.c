@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCHES 4000
+#define BATCHES 32768 /* together more than a million packets */
 #define BATCH	32
 #define LONGEST 128
 #define ROOM	(LONGEST + 48)
@@ -105,13 +105,15 @@ static void run(struct engine *engine, uint64_t now)
 	free(memory);
 }
 
-int main(void)
+/* One argument: how many batches, if not BATCHES. */
+int main(int count, char **arguments)
 {
+	uint64_t batches = count > 1 ? strtoull(arguments[1], NULL, 10) : BATCHES;
 	struct engine *engine = small_engine(FLOWS);
 
 	if (!engine)
 		return EXIT_FAILURE;
-	for (unsigned int i = 0; i < BATCHES; i++) {
+	for (uint64_t i = 0; i < batches; i++) {
 		if (i % 100 == 0) {
 			expect(small_table_load(engine, i / 100 % SERVICE_PICKS) == SERVICE_OK, "the table is taken");
 			engine_swap(engine);
@@ -126,7 +128,7 @@ int main(void)
 
 	for (unsigned int i = DECISION_NOT_DROPPED + 1; i < DECISION_REASONS; i++)
 		drops += counters->reasons[i];
-	expect(counters->packets == (uint64_t)BATCHES * BATCH, "all packets are counted");
+	expect(counters->packets == batches * BATCH, "all packets are counted");
 	expect(counters->outcomes[DECISION_FORWARD] + counters->outcomes[DECISION_REJECT] +
 			       counters->outcomes[DECISION_PASS] + drops == counters->packets,
 	       "in is out and drops");
