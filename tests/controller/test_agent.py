@@ -20,6 +20,7 @@ from dataplane.fake import FakeDataplane
 from dataplane.interface import Drift
 from dataplane.reference import Outcome, Packet
 from dataplane.table import Endpoint, Protocol
+from fault import fault
 from lab.api import registry
 from lab.api.server import ApiServer
 from lab.api.store import Store
@@ -80,6 +81,13 @@ def test_a_zone_that_changes_moves_every_service() -> None:
     with_agent(act, (NODE, node(**zone)), (SERVICE, service()), (SLICE, piece))
 
 
+@fault(
+    "the kernel refuses the rules",
+    place=80,
+    seen="Services as they were; `FailedToSync` on the Node; after 60 s `/healthz` and `/livez` 503",
+    well="tries after 0.5 s, 1 s, ... 30 s, each time everything",
+    kube_proxy="tries after 30 s; a failed first sync waits for the next change, up to 1 h",
+)
 def test_a_failed_sync_is_repeated_in_full_and_nothing_is_lost() -> None:
     dataplane = FakeDataplane()
     dataplane.failures = 3
@@ -120,6 +128,13 @@ def test_while_syncs_fail_health_says_since_when() -> None:
     with_agent(act, (NODE, node()), (SERVICE, service()), (SLICE, endpoints("10.244.1.5")), dataplane=dataplane)
 
 
+@fault(
+    "somebody flushes or changes the rules",
+    place=90,
+    seen="broken Services for that long; `RulesTampered` on the Node; `svcplane_repairs_total`",
+    well="about a second",
+    kube_proxy="until the next full sync, up to 1 h",
+)
 def test_what_somebody_else_broke_is_repaired() -> None:
     async def act(scene: Scene) -> None:
         await scene.until(lambda: bool(scene.dataplane.tables))

@@ -14,6 +14,7 @@ import controller.agent
 from dataplane.fake import FakeDataplane
 from dataplane.interface import DataplaneError
 from dataplane.table import DetectLocal
+from fault import fault
 from lab.api import registry
 from lab.api.store import Store
 from whole_agent import NODE, SERVICE, SLICE, WEB, Scene, endpoints, node, service, with_agent
@@ -42,6 +43,13 @@ async def follows_again(scene: Scene) -> None:
 
 
 class TestTheApiServer:
+    @fault(
+        "the API server is away",
+        place=10,
+        seen="Services as they were; `svcplane_reflector_connected` 0; `/healthz` 200",
+        well="the next try: 0.8 s at first, at most 30 s, spread at random",
+        kube_proxy="the same, with client-go's waits",
+    )
     def test_may_be_away_and_what_happened_meanwhile_is_made_up_for(self) -> None:
         async def act(scene: Scene) -> None:
             await settled(scene)
@@ -55,6 +63,13 @@ class TestTheApiServer:
 
         with_agent(act, *OBJECTS)
 
+    @fault(
+        "it is away when the agent starts",
+        place=20,
+        seen="what the last agent programmed; `/healthz` 503, `/livez` 200",
+        well="as above",
+        kube_proxy="health ports refuse connections",
+    )
     def test_may_be_away_at_the_start(self) -> None:
         async def act(scene: Scene) -> None:
             await scene.stop_api_server()
@@ -65,6 +80,13 @@ class TestTheApiServer:
 
         with_agent(act, *OBJECTS)
 
+    @fault(
+        "it comes back with everything changed",
+        place=30,
+        seen="all of it, in one transaction",
+        well="one list",
+        kube_proxy="the same",
+    )
     def test_may_come_back_as_another_one_with_everything_changed(self) -> None:
         other = Store()
         for kind, obj in (
@@ -94,6 +116,13 @@ class TestTheApiServer:
 
         with_agent(act, *OBJECTS)
 
+    @fault(
+        "it answers 5xx, 429, 410 or nonsense",
+        place=40,
+        seen="Services as they were; a line of the log for each try",
+        well="the next try",
+        kube_proxy="the same",
+    )
     @pytest.mark.parametrize(
         "trouble",
         [
@@ -117,6 +146,13 @@ class TestTheApiServer:
 
         with_agent(act, *OBJECTS)
 
+    @fault(
+        "a watch breaks in the middle of a line",
+        place=50,
+        seen="nothing",
+        well="at once, without a new list",
+        kube_proxy="the same",
+    )
     def test_may_say_nonsense_in_the_middle_of_a_watch(self) -> None:
         async def act(scene: Scene) -> None:
             await settled(scene)
@@ -128,6 +164,13 @@ class TestTheApiServer:
 
         with_agent(act, *OBJECTS)
 
+    @fault(
+        "a watch falls silent and stays open",
+        place=60,
+        seen="changes are late; `svcplane_reflector_silence_seconds` grows",
+        well="120 s after the last word",
+        kube_proxy="up to the watch's end, 5 to 10 min",
+    )
     def test_may_fall_silent_without_closing_anything(self) -> None:
         async def act(scene: Scene) -> None:
             await settled(scene)
@@ -150,6 +193,13 @@ class TestTheApiServer:
 
         with_agent(act, *OBJECTS)
 
+    @fault(
+        "one object can't be read",
+        place=70,
+        seen="the others are served; `svcplane_reflector_unreadable` counts it",
+        well="when it is put right",
+        kube_proxy="the list fails, nothing is served anew",
+    )
     def test_may_hold_a_service_that_cannot_be_read_and_the_others_are_served(self) -> None:
         async def act(scene: Scene) -> None:
             await settled(scene)
@@ -169,6 +219,13 @@ def no_answer(scene: Scene) -> dict[str, str]:
 
 
 class TestTheNode:
+    @fault(
+        "the node gets another address or zone",
+        place=130,
+        seen="NodePorts and topology follow",
+        well="at once",
+        kube_proxy="zone: at once; address: at a restart",
+    )
     def test_may_get_another_address(self) -> None:
         async def act(scene: Scene) -> None:
             await settled(scene)
@@ -177,6 +234,13 @@ class TestTheNode:
 
         with_agent(act, *OBJECTS)
 
+    @fault(
+        "the node's pod network comes late or changes",
+        place=140,
+        seen="pods are not told from others until then",
+        well="at once",
+        kube_proxy="waits for it; ends when it changes",
+    )
     def test_may_get_its_pods_network_late_and_another_one_later(self) -> None:
         def pods(scene: Scene, *networks: str) -> None:
             spec = {"spec": {"podCIDR": networks[0], "podCIDRs": list(networks)}}
@@ -190,6 +254,13 @@ class TestTheNode:
 
         with_agent(act, *OBJECTS, detect_local_mode="NodeCIDR", cluster_cidrs=())
 
+    @fault(
+        "the Node object is deleted",
+        place=120,
+        seen="Services as they were; `/healthz` 503, so load balancers leave",
+        well="when it is there again",
+        kube_proxy="the same",
+    )
     def test_may_be_deleted_and_goes_on_serving_but_is_no_target_for_load_balancers(self) -> None:
         async def act(scene: Scene) -> None:
             await settled(scene)
@@ -199,6 +270,13 @@ class TestTheNode:
 
         with_agent(act, *OBJECTS)
 
+    @fault(
+        "interface addresses come and go",
+        place=150,
+        seen="NodePorts follow",
+        well="at once",
+        kube_proxy="at the next full sync, up to 1 h",
+    )
     def test_may_have_interfaces_that_come_and_go(self, monkeypatch: pytest.MonkeyPatch) -> None:
         moved: list[Callable[[frozenset[str]], None]] = []
 
@@ -271,6 +349,13 @@ def no_more_descriptors() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
+@fault(
+    "no file descriptors are left",
+    place=100,
+    seen="Services as they were; changes are late",
+    well="the next try",
+    kube_proxy="the same",
+)
 def test_without_file_descriptors_it_serves_on_and_catches_up_when_there_are_some() -> None:
     async def act(scene: Scene) -> None:
         def unanswered() -> float:
@@ -303,6 +388,13 @@ def test_a_clock_that_is_set_back_or_forward_is_no_fault() -> None:
     with_agent(act, *OBJECTS)
 
 
+@fault(
+    "events are refused",
+    place=180,
+    seen="one line of the log",
+    well="-",
+    kube_proxy="the same",
+)
 def test_events_that_are_refused_harm_nothing() -> None:
     async def act(scene: Scene) -> None:
         await settled(scene)

@@ -16,6 +16,7 @@ from controller.health_check import HealthCheck
 from controller.health_check_servers import HealthCheckServers
 from controller.objects import EndpointSlice, Service
 from dataplane.table import Family
+from fault import fault
 
 LOCAL: Mapping[str, Any] = {"external_traffic_policy": "Local", "health_check_node_port": 32000, "vips": (VIP,)}
 
@@ -170,6 +171,13 @@ def test_it_listens_only_where_node_ports_answer() -> None:
     with_desk(act)
 
 
+@fault(
+    "a healthCheckNodePort is taken",
+    place=170,
+    seen="`FailedToStartServiceHealthcheck` on the Service; it is served",
+    well="within 10 s",
+    kube_proxy="at the next sync",
+)
 def test_a_port_that_is_taken_is_told_once_and_tried_again() -> None:
     async def act(desk: Desk) -> None:
         with socket.create_server(("127.0.0.2", 0)) as other:

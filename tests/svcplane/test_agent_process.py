@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from fault import fault
 from lab.cluster.down import down
 from lab.network.namespace import Namespace
 
@@ -49,6 +51,30 @@ while True:
     connection.sendall(b"here\\n")
     connection.close()
 """
+
+# The time of day, with what the file says added to it: in seconds, read anew each time.
+CLOCK = """
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    long offset = 0;
+    int result = (int)syscall(SYS_clock_gettime, clock, now);
+    FILE *file = clock == CLOCK_REALTIME ? fopen(getenv("CLOCK_OFFSET_FILE"), "r") : NULL;
+    if (file) {
+        if (fscanf(file, "%ld", &offset) == 1)
+            now->tv_sec += offset;
+        fclose(file);
+    }
+    return result;
+}
+"""
+
+HEALTHZ = "http://127.0.0.1:10256/healthz"
 
 ONLY_NET_ADMIN = ("setpriv", "--bounding-set=-all,+net_admin", "--inh-caps=-all,+net_admin", "--no-new-privs")
 
@@ -132,6 +158,13 @@ def lab() -> Iterator[str]:
         down(name)
 
 
+def set_ready(lab: str, ready: bool) -> None:
+    """Whether the Service's one endpoint is."""
+    apply = [sys.executable, "-m", "svcplane.main", "lab", "apply", "--name", lab, "-f", "-"]
+    wanted = SERVICE.replace("ready: true", f"ready: {str(ready).lower()}")
+    subprocess.run(apply, input=wanted, text=True, check=True, timeout=60, capture_output=True)
+
+
 @pytest.fixture
 def node(lab: str, tmp_path: Path) -> Iterator[Node]:
     node = Node(lab, tmp_path)
@@ -190,6 +223,13 @@ def test_a_changed_file_is_taken_up_while_packets_go_on(node: Node) -> None:
     assert "0x00100000" in node.rules()
 
 
+@fault(
+    "the configuration file becomes wrong",
+    place=190,
+    seen="as it was; a line of the log names the field",
+    well="within 2 s of being put right",
+    kube_proxy="ends at any change, and again at each start",
+)
 def test_a_file_that_is_wrong_changes_nothing_until_it_is_put_right(node: Node) -> None:
     node.start_agent()
     node.until(lambda: node.reaches("192.0.2.1", 30080))
@@ -201,6 +241,13 @@ def test_a_file_that_is_wrong_changes_nothing_until_it_is_put_right(node: Node) 
     assert node.reaches("10.96.0.80")
 
 
+@fault(
+    "the agent is killed",
+    place=200,
+    seen="nothing: the rules stay, and the next agent replaces them in one transaction",
+    well="as fast as it is started",
+    kube_proxy="the same",
+)
 def test_killed_and_started_again_it_loses_no_packet(node: Node) -> None:
     agent = node.start_agent()
     node.until(lambda: node.reaches("10.96.0.80"))
@@ -220,6 +267,13 @@ def test_killed_and_started_again_it_loses_no_packet(node: Node) -> None:
     assert all(answered)
 
 
+@fault(
+    "a port for health or metrics is taken",
+    place=160,
+    seen="`FailedToStart...` on the Node; Services are served",
+    well="within 5 s",
+    kube_proxy="the same",
+)
 def test_ports_that_others_have_are_waited_for(node: Node) -> None:
     first = node.start_agent()
     node.until(lambda: node.get("http://127.0.0.1:10249/proxyMode") is not None)
@@ -267,3 +321,43 @@ def test_the_mode_can_be_changed_while_packets_go_on(node: Node) -> None:
     served_until(lambda: "svcplane" not in node.rules())
     assert chains()
     assert node.reaches("10.96.0.80")
+
+
+@fault(
+    "the machine's clock jumps, by years, back and forth",
+    place=115,
+    seen="nothing: waiting is measured by a clock that nobody sets",
+    well="-",
+    kube_proxy="the health deadline jumps along",
+)
+def test_a_clock_that_jumps_by_years_stops_nothing(node: Node, lab: str, tmp_path: Path) -> None:
+    """The process sees another time of day: a library put before libc adds what a file says."""
+    library, seconds = tmp_path / "clock.so", tmp_path / "seconds"
+    seconds.write_text("0")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, "-x", "c", "-"], input=CLOCK, text=True, check=True)
+    node.start_agent("env", f"LD_PRELOAD={library}", f"CLOCK_OFFSET_FILE={seconds}")
+    node.until(lambda: node.reaches("10.96.0.80"))
+    for years, ready in ((30, False), (-20, True)):
+        seconds.write_text(str(years * 365 * 86400))
+        year = time.gmtime(time.time() + years * 365 * 86400).tm_year
+        node.until(lambda: f'"currentTime": "{year}-' in (node.get(HEALTHZ) or b"").decode())  # noqa: B023
+        set_ready(lab, ready)
+        node.until(lambda: node.reaches("10.96.0.80") is ready)  # noqa: B023
+        node.until(lambda: node.get(HEALTHZ) is not None)
+
+
+def test_without_a_single_descriptor_more_it_follows_what_it_watches_and_mends_its_rules(node: Node, lab: str) -> None:
+    agent = node.start_agent()
+    node.until(lambda: node.reaches("10.96.0.80"))
+    node.until(lambda: node.get(HEALTHZ) is not None)
+    _, hard = resource.prlimit(agent.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (3, hard))
+    for ready in (False, True):
+        set_ready(lab, ready)
+        node.until(lambda: node.reaches("10.96.0.80") is ready)  # noqa: B023
+    node.machine.run(["nft", "flush", "ruleset"], check=True)
+    node.until(lambda: node.reaches("10.96.0.80"))
+    assert node.get(HEALTHZ) is None  # that would take one
+    resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (hard, hard))
+    node.until(lambda: node.get(HEALTHZ) is not None)
+    assert agent.poll() is None
