@@ -40,7 +40,7 @@ _PORT = 8001
 _MARK_LIMIT = (
     90.0  # seconds until packets must follow the mark: the longest wait before an API server is asked again, thrice
 )
-_SETTLING = 15.0  # seconds more for what comes by another watch than the mark
+_PATIENCE = (1.0, 1.0, 2.0, 4.0, 8.0, 8.0)  # seconds for an answer; what is not right is asked again with more
 _KEPT = 60  # connections that each group of clients holds
 _MORE = Holdings(descriptors=6, threads=2, resident_mb=8.0)  # that an agent may have more at the end than before
 _SHOWN = 20
@@ -174,25 +174,22 @@ class Soak:
             (Question("tcp", cluster_ip(MARK, family), port, 1), [f"{endpoint(MARK, number, family)} 8080"])
             for family in (4, 6)
         ]
-        while await self._groups[0].ask([question for question, _ in marks]) != dict(marks):
+        while await self._groups[0].ask([question for question, _ in marks], _PATIENCE[0]) != dict(marks):
             if self._agent.has_ended or time.monotonic() - began > _MARK_LIMIT:
                 raise SystemExit(f"packets do not follow the mark\n{self._agent.log()[-4000:]}")
             await asyncio.sleep(0.02)
         self._delays.append(time.monotonic() - began)
         table = expected.table(self._store)
-        deadline = time.monotonic() + _SETTLING
         left = {group: expected.questions(group.client) for group in self._groups}
-        while True:
-            answers = await asyncio.gather(*(group.ask(questions) for group, questions in left.items()))
+        for patience in _PATIENCE:
+            answers = await asyncio.gather(*(group.ask(questions, patience) for group, questions in left.items()))
             found = {
                 group: expected.mistakes(table, group.client, seen) for group, seen in zip(left, answers, strict=True)
             }
             left = {group: list(mistakes) for group, mistakes in found.items() if mistakes}
             if not left:
                 return
-            if time.monotonic() > deadline:
-                self._blame(text for mistakes in found.values() for text in mistakes.values())
-                return
+        self._blame(text for mistakes in found.values() for text in mistakes.values())
 
     async def _listen(self) -> dict[str, int]:
         """What the clients have to tell since the last time."""

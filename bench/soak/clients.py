@@ -4,7 +4,8 @@ Runs as ``python -m bench.soak.clients SEED KEPT STEADY`` in a namespace of its 
 held at any time, and Services in slots below `STEADY` must answer at any time. Every line of its input is a question,
 and is answered by a line:
 
-    {"ask": [["tcp", address, port, times], ...]}    → for each, the answers seen: "10.200.1.4 8080", or "" for none
+    {"ask": [["tcp", address, port, times], ...], "patience": 1.0}
+                                                     → for each, the answers seen: "10.200.1.4 8080", or "" for none
     {"tell": 0}                                      → {"opened": ..., "kept": ..., "wrong": [...]}
 
 Never right, whatever changes meanwhile: a connection that breaks, an answer from another Service's endpoint, or
@@ -26,7 +27,7 @@ from bench.soak.addresses import FAMILIES, cluster_ip, slot_of
 
 _PATIENCE = 20.0  # seconds until silence on a connection that was open counts as broken
 _OPENING = 8.0  # seconds to open one: the first SYN may be lost to a busy machine, and perhaps the second
-_ASKING = 1.0  # seconds for an answer when all has settled; what is not as it should be is asked again
+_HURRY = 1.5  # seconds to open one to a Service that may have nobody to answer
 _PING = 0.5  # seconds between two questions on a connection that is held
 _AT_ONCE = 150
 _LONGEST = 60.0  # seconds that most connections are held; some for ever
@@ -66,7 +67,7 @@ class Clients:
 
     async def _hold(self, slot: int, where: tuple[str, int], seconds: float) -> None:
         try:
-            async with asyncio.timeout(_OPENING if slot < self.steady else _ASKING):
+            async with asyncio.timeout(_OPENING if slot < self.steady else _HURRY):
                 reader, writer = await asyncio.open_connection(*where)
         except OSError as error:  # a TimeoutError is one
             self.unanswered += 1
@@ -129,14 +130,14 @@ class Datagrams(asyncio.DatagramProtocol):
         if self._answered is not None and not self._answered.done():
             self._answered.set_result("")
 
-    async def ask(self) -> str:
+    async def ask(self, patience: float) -> str:
         assert self._transport is not None
         for _ in range(2):
             self._number += 1
             self._answered = asyncio.get_running_loop().create_future()
             self._transport.sendto(f"{self._number} ".encode())
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_ASKING / 2):
+                async with asyncio.timeout(patience / 2):
                     return await self._answered
         return ""
 
@@ -148,31 +149,31 @@ class Asking:
         self._datagrams: dict[tuple[str, int], Datagrams] = {}
         self._room = asyncio.Semaphore(_AT_ONCE)
 
-    async def ask(self, questions: Sequence[tuple[str, str, int, int]]) -> list[list[str]]:
-        return list(await asyncio.gather(*(self._ask(*question) for question in questions)))
+    async def ask(self, questions: Sequence[tuple[str, str, int, int]], patience: float) -> list[list[str]]:
+        return list(await asyncio.gather(*(self._ask(*question, patience) for question in questions)))
 
-    async def _ask(self, protocol: str, address: str, port: int, times: int) -> list[str]:
+    async def _ask(self, protocol: str, address: str, port: int, times: int, patience: float) -> list[str]:
         async with self._room:
             once = self._udp if protocol == "udp" else _tcp
             seen = set()
             for _ in range(times):
-                seen.add(answer := await once(address, port))
+                seen.add(answer := await once(address, port, patience))
                 if not answer:  # silence takes its time, and will be the same
                     break
             return sorted(seen)
 
-    async def _udp(self, address: str, port: int) -> str:
+    async def _udp(self, address: str, port: int, patience: float) -> str:
         known = self._datagrams.get((address, port))
         if known is None:
             loop = asyncio.get_running_loop()
             _, known = await loop.create_datagram_endpoint(Datagrams, remote_addr=(address, port))
             self._datagrams[address, port] = known
-        return await known.ask()
+        return await known.ask(patience)
 
 
-async def _tcp(address: str, port: int) -> str:
+async def _tcp(address: str, port: int, patience: float) -> str:
     try:
-        async with asyncio.timeout(_ASKING):
+        async with asyncio.timeout(patience):
             reader, writer = await asyncio.open_connection(address, port)
             writer.write(b"?\n")
             said = await reader.readline()
@@ -193,7 +194,7 @@ async def main(own: str, seed: int, kept: int, steady: int, slots: int) -> None:
             tasks.append(asyncio.create_task(clients.keep_asking_the_steady()))
             answer: Any = {}
         elif "ask" in question:
-            answer = await asking.ask(question["ask"])
+            answer = await asking.ask(question["ask"], question["patience"])
         else:
             answer = {
                 "opened": clients.opened,

@@ -30,8 +30,9 @@ class Group:
         """From now on, open connections and hold them."""
         await self._say({"begin": True})
 
-    async def ask(self, questions: Sequence[Question]) -> dict[Question, list[str]]:
-        answers = await self._say({"ask": questions})
+    async def ask(self, questions: Sequence[Question], patience: float) -> dict[Question, list[str]]:
+        """The answers to each question; silence counts as one after `patience` seconds."""
+        answers = await self._say({"ask": questions, "patience": patience})
         return dict(zip(questions, answers, strict=True))
 
     async def tell(self) -> Any:
