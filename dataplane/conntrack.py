@@ -201,13 +201,10 @@ def flows(channel: Channel, family: Family, protocol: Protocol = Protocol.UDP) -
         if bytes(ports[_CTA_PROTO_NUM]) != number:
             continue
         reply = attributes.parse(entry[_CTA_TUPLE_REPLY])
-        yield Flow(
-            protocol,
-            _endpoint(family, original, answering=False),
-            _endpoint(family, reply, answering=True),
-            bool(number_of(entry[_CTA_STATUS]) & _DST_NAT),
-            _deletion(family, entry),
-        )
+        asked, answers = _endpoint(family, original, answering=False), _endpoint(family, reply, answering=True)
+        # IPVS translates without saying so in the status.
+        translated = bool(number_of(entry[_CTA_STATUS]) & _DST_NAT) or asked != answers
+        yield Flow(protocol, asked, answers, translated, _deletion(family, entry))
 
 
 def _endpoint(family: Family, packed: dict[int, memoryview], answering: bool) -> Endpoint:

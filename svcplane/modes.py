@@ -12,6 +12,7 @@ from dataplane.interface import Dataplane
 from dataplane.iptables import IptablesDataplane, choose_variant
 from dataplane.iptables.chain import Layout
 from dataplane.iptables.variant import AUTO, installed_variants
+from dataplane.ipvs import IpvsDataplane, Timeouts, ipvs_is_there
 from dataplane.nftables import NftablesDataplane
 from dataplane.traffic import TrafficSource
 from svcplane import kube_proxy
@@ -48,9 +49,16 @@ def _iptables(configuration: KubeProxyConfiguration, flags: IptablesFlags) -> Cl
     )
 
 
+def _ipvs(configuration: KubeProxyConfiguration, _: IptablesFlags) -> Closable:
+    said = configuration.ipvs
+    timeouts = Timeouts(*(round(t.seconds) for t in (said.tcp_timeout, said.tcp_fin_timeout, said.udp_timeout)))
+    return IpvsDataplane(said.scheduler or "rr", configuration.iptables.masquerade_bit, timeouts)
+
+
 _MODES: Mapping[str, Callable[[KubeProxyConfiguration, IptablesFlags], Closable]] = {
     "nftables": _nftables,
     "iptables": _iptables,
+    "ipvs": _ipvs,
 }
 
 
@@ -83,6 +91,7 @@ def clean_up(mode: str) -> None:
     """
     _remove_nftables()
     _remove_iptables(whoever_wrote_them=mode == "iptables")
+    _with_ipvs(IpvsDataplane.cleanup)
 
 
 def remove_predecessors(mode: str, *, kube_proxy_too: bool) -> None:
@@ -94,6 +103,8 @@ def remove_predecessors(mode: str, *, kube_proxy_too: bool) -> None:
         _remove_nftables()
     if mode != "iptables":
         _remove_iptables(whoever_wrote_them=kube_proxy_too and not kube_proxy.has_ipvs())
+    if mode != "ipvs":
+        _with_ipvs(_leave_ipvs)
     if kube_proxy_too:
         kube_proxy.remove_tables()
 
@@ -104,6 +115,21 @@ def _remove_nftables() -> None:
         dataplane.cleanup()
     finally:
         dataplane.close()
+
+
+def _with_ipvs(work: Callable[[IpvsDataplane], object]) -> None:
+    """Nothing is done, and nothing loaded, where IPVS is not at work."""
+    if ipvs_is_there():
+        dataplane = IpvsDataplane()
+        try:
+            work(dataplane)
+        finally:
+            dataplane.close()
+
+
+def _leave_ipvs(dataplane: IpvsDataplane) -> None:
+    if dataplane.was_here() and not dataplane.leave():
+        _log.info("connections that IPVS mode has made are open: what they need stays until --cleanup, or a restart")
 
 
 def _remove_iptables(*, whoever_wrote_them: bool) -> None:

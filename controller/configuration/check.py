@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from controller.configuration.addresses import listen_address
 from controller.configuration.fields import FIELDS, value_of
-from controller.configuration.options import node_options, rules_of
+from controller.configuration.options import node_options, pace_of
 from controller.configuration.schema import KubeProxyConfiguration
 from dataplane.addresses import canonical_address
 from dataplane.errors import InputError
+from dataplane.ipvs.servers import SCHEDULERS
 
-MODES = ("nftables", "iptables")
-_OF_KUBE_PROXY = ("ipvs",)
+MODES = ("nftables", "iptables", "ipvs")
 _LONGEST_INTERFACE_NAME = 15  # IFNAMSIZ without the zero at its end
 
 _RANGES = {
@@ -44,10 +44,10 @@ def problems(configuration: KubeProxyConfiguration) -> Iterator[tuple[str, str]]
 
 def _words(configuration: KubeProxyConfiguration) -> Iterator[tuple[str, str]]:
     mode = configuration.mode
-    if mode in _OF_KUBE_PROXY:
-        yield "mode", f"{mode!r} is not offered, only {', '.join(MODES)}; leave it empty for the default"
-    elif mode not in MODES:
+    if mode not in MODES:
         yield "mode", f"{mode!r} is none of {', '.join(MODES)}"
+    if mode == "ipvs" and (configuration.ipvs.scheduler or SCHEDULERS[0]) not in SCHEDULERS:
+        yield "ipvs.scheduler", f"{configuration.ipvs.scheduler!r} is none of {', '.join(SCHEDULERS)}"
     if configuration.hostname_override and not configuration.hostname_override.strip():
         yield "hostnameOverride", "is blank"
     if configuration.logging.format not in ("text", "json"):
@@ -55,14 +55,19 @@ def _words(configuration: KubeProxyConfiguration) -> Iterator[tuple[str, str]]:
 
 
 def _durations(configuration: KubeProxyConfiguration) -> Iterator[tuple[str, str]]:
-    rules = rules_of(configuration)
-    mode = "iptables" if rules is configuration.iptables else "nftables"
+    rules, mode = pace_of(configuration), configuration.mode
+    if mode not in MODES:
+        mode = MODES[0]
     if rules.sync_period.seconds <= 0:
         yield f"{mode}.syncPeriod", f"{rules.sync_period} is not longer than nothing"
     if rules.min_sync_period.seconds < 0:
         yield f"{mode}.minSyncPeriod", f"{rules.min_sync_period} is less than nothing"
     elif rules.min_sync_period.seconds > rules.sync_period.seconds:
         yield f"{mode}.minSyncPeriod", f"{rules.min_sync_period} is longer than syncPeriod, {rules.sync_period}"
+    for name in ("tcpTimeout", "tcpFinTimeout", "udpTimeout"):
+        timeout = value_of(configuration.ipvs, name)
+        if timeout.seconds < 0:
+            yield f"ipvs.{name}", f"{timeout} is less than nothing"
     for name in ("tcpEstablishedTimeout", "tcpCloseWaitTimeout", "udpTimeout", "udpStreamTimeout"):
         timeout = value_of(configuration.conntrack, name)
         if timeout.seconds < 0:

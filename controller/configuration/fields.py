@@ -36,7 +36,8 @@ class Field(NamedTuple):
     instead: str = ""
 
 
-_IPVS = "only for mode ipvs, which is not offered"
+_NOT_TOUCHED = "what somebody else has made is never removed"
+_NO_ADDRESSES = "Services' addresses are on no interface, so nobody answers ARP for them"
 _WINDOWS = "only for Windows"
 _JSON_ONLY = "the API is spoken in JSON"
 _PACE = "requests are few (four watches), so they are not slowed down"
@@ -59,9 +60,10 @@ FIELDS = (
         "metrics that are about to go", "no metric is hidden",
     ),
     Field("featureGates", Kind.GATES, ("--feature-gates",), "switches of new features", "there are no gates"),
-    Field("mode", Kind.TEXT, ("--proxy-mode",), "how packets are treated: nftables or iptables"),
+    Field("mode", Kind.TEXT, ("--proxy-mode",), "how packets are treated: nftables, iptables or ipvs"),
     Field(
-        "iptables.masqueradeBit", Kind.INTEGER, ("--iptables-masquerade-bit",), "in that mode: bit of the packet mark"
+        "iptables.masqueradeBit", Kind.INTEGER, ("--iptables-masquerade-bit",),
+        "in modes iptables and ipvs: bit of the mark"
     ),
     Field("iptables.masqueradeAll", Kind.BOOLEAN, (), "as nftables.masqueradeAll, in that mode"),
     Field(
@@ -70,14 +72,14 @@ FIELDS = (
     ),
     Field("iptables.syncPeriod", Kind.DURATION, (), "as nftables.syncPeriod, in that mode"),
     Field("iptables.minSyncPeriod", Kind.DURATION, (), "as nftables.minSyncPeriod, in that mode"),
-    Field("ipvs.syncPeriod", Kind.DURATION, ("--ipvs-sync-period",), "the most time between syncs", _IPVS),
-    Field("ipvs.minSyncPeriod", Kind.DURATION, ("--ipvs-min-sync-period",), "the least time between them", _IPVS),
-    Field("ipvs.scheduler", Kind.TEXT, ("--ipvs-scheduler",), "how backends are chosen", _IPVS),
-    Field("ipvs.excludeCIDRs", Kind.WORDS, ("--ipvs-exclude-cidrs",), "virtual servers that stay", _IPVS),
-    Field("ipvs.strictARP", Kind.BOOLEAN, ("--ipvs-strict-arp",), "answer ARP only where the address is", _IPVS),
-    Field("ipvs.tcpTimeout", Kind.DURATION, ("--ipvs-tcp-timeout",), "of idle connections", _IPVS),
-    Field("ipvs.tcpFinTimeout", Kind.DURATION, ("--ipvs-tcpfin-timeout",), "of closed ones", _IPVS),
-    Field("ipvs.udpTimeout", Kind.DURATION, ("--ipvs-udp-timeout",), "of UDP flows", _IPVS),
+    Field("ipvs.syncPeriod", Kind.DURATION, ("--ipvs-sync-period",), "as nftables.syncPeriod, in mode ipvs"),
+    Field("ipvs.minSyncPeriod", Kind.DURATION, ("--ipvs-min-sync-period",), "as nftables.minSyncPeriod, in mode ipvs"),
+    Field("ipvs.scheduler", Kind.TEXT, ("--ipvs-scheduler",), "in that mode: how backends are chosen; empty: rr"),
+    Field("ipvs.excludeCIDRs", Kind.WORDS, ("--ipvs-exclude-cidrs",), "virtual servers that stay", _NOT_TOUCHED),
+    Field("ipvs.strictARP", Kind.BOOLEAN, ("--ipvs-strict-arp",), "ARP only where an address is", _NO_ADDRESSES),
+    Field("ipvs.tcpTimeout", Kind.DURATION, ("--ipvs-tcp-timeout",), "in it: of idle connections; 0: as it is"),
+    Field("ipvs.tcpFinTimeout", Kind.DURATION, ("--ipvs-tcpfin-timeout",), "in it: of closed ones; 0: as it is"),
+    Field("ipvs.udpTimeout", Kind.DURATION, ("--ipvs-udp-timeout",), "in it: of UDP flows; 0: as it is"),
     Field("nftables.masqueradeBit", Kind.INTEGER, ("--masquerade-bit",), "bit of the packet mark, 0 to 31"),
     Field("nftables.masqueradeAll", Kind.BOOLEAN, ("--masquerade-all",), "masquerade all that goes to cluster IPs"),
     Field(
@@ -96,7 +98,7 @@ FIELDS = (
     Field("clusterCIDR", Kind.TEXT, ("--cluster-cidr",), "the pods' network, one of each family"),
     Field(
         "nodePortAddresses", Kind.WORDS, ("--nodeport-addresses",),
-        "where NodePorts answer; empty: primary, and in iptables mode everywhere",
+        "where NodePorts answer; empty: primary, and in modes iptables and ipvs everywhere",
     ),
     Field("oomScoreAdj", Kind.INTEGER, ("--oom-score-adj",), "this process, when memory is short; -1000 to 1000"),
     Field("conntrack.maxPerCore", Kind.INTEGER, ("--conntrack-max-per-core",), "connections to track for each CPU"),

@@ -10,7 +10,7 @@ from controller.agent import AgentOptions
 from controller.configuration.addresses import listen_address
 from controller.configuration.decode import as_json
 from controller.configuration.fields import FIELDS, as_text, value_of
-from controller.configuration.schema import Iptables, KubeProxyConfiguration, Nftables
+from controller.configuration.schema import Iptables, Ipvs, KubeProxyConfiguration, Nftables
 from controller.node import PRIMARY, NodeOptions, check_options
 from controller.runner import Pace
 from dataplane.table import Family
@@ -35,10 +35,10 @@ def agent_options(
     configuration: KubeProxyConfiguration, host_name: str, *, forget_sctp: bool = False, traffic_series: int = 0
 ) -> AgentOptions:
     """From a complete configuration without problems, and what kube-proxy's has no field for."""
-    rules = rules_of(configuration)
+    pace = pace_of(configuration)
     return AgentOptions(
         node=replace(node_options(configuration, node_name(configuration, host_name)), forget_sctp=forget_sctp),
-        pace=Pace(minimum=rules.min_sync_period.seconds, retry_most=rules.sync_period.seconds),
+        pace=Pace(minimum=pace.min_sync_period.seconds, retry_most=pace.sync_period.seconds),
         healthz=listen_address(configuration.healthz_bind_address or "", _HEALTHZ_PORT),
         metrics=listen_address(configuration.metrics_bind_address or "", _METRICS_PORT),
         insist_on_addresses=configuration.bind_address_hard_fail,
@@ -50,8 +50,13 @@ def agent_options(
 
 
 def rules_of(configuration: KubeProxyConfiguration) -> Nftables | Iptables:
-    """What is said of the rules in the mode that is to be used."""
-    return configuration.iptables if configuration.mode == "iptables" else configuration.nftables
+    """What is said of the rules in the mode that is to be used. Mode ipvs has what iptables has, as in kube-proxy."""
+    return configuration.iptables if configuration.mode in ("iptables", "ipvs") else configuration.nftables
+
+
+def pace_of(configuration: KubeProxyConfiguration) -> Nftables | Iptables | Ipvs:
+    """What is said of the time between syncs in that mode."""
+    return configuration.ipvs if configuration.mode == "ipvs" else rules_of(configuration)
 
 
 def node_name(configuration: KubeProxyConfiguration, host_name: str) -> str:
@@ -79,5 +84,5 @@ def node_options(configuration: KubeProxyConfiguration, name: str) -> NodeOption
 
 
 def _usual_addresses(mode: str) -> tuple[str, ...]:
-    """Where NodePorts answer when nothing is said: iptables mode is older, and was there for all addresses."""
-    return () if mode == "iptables" else (PRIMARY,)
+    """Where NodePorts answer when nothing is said: the older modes were there for all addresses."""
+    return () if mode in ("iptables", "ipvs") else (PRIMARY,)

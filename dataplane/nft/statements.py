@@ -193,7 +193,7 @@ def reject(layer: Layer3) -> Statement:
     return Statement("reject", code)
 
 
-RESET = Statement("reject with tcp reset", expression("reject", number(1, _REJECT_WITH_RESET), attribute(2, b"\0")))
+RESET = Statement("reject with tcp reset", expression("reject", number(1, _REJECT_WITH_RESET)))
 
 
 def look_up_verdict(key: tuple[Field, ...], map_name: str) -> Statement:

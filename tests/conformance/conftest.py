@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from conformance.packet_run import network
+from conformance.packet_run import Mode, network
 from lab.network.namespace import Namespace
 from lab.network.network import Network
 
@@ -35,3 +35,12 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         # All iptables programs of a machine wait for one lock, although those in other namespaces do not matter here.
         patch.setenv("XTABLES_LOCKFILE", str(tmp_path_factory.mktemp("iptables") / "lock"))
         yield made
+
+
+@pytest.fixture(autouse=True)
+def _modes_that_this_kernel_has(request: pytest.FixtureRequest) -> None:
+    """Tests of a mode that this kernel cannot carry out are skipped."""
+    given = request.node.callspec.params.values() if hasattr(request.node, "callspec") else ()
+    for mode in given:
+        if isinstance(mode, Mode) and (reason := mode.lacks()):
+            pytest.skip(reason)

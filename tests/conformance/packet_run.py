@@ -23,8 +23,10 @@ from conformance.echo import echoes
 from conformance.health_check_thread import HealthCheckThread
 from conformance.observed import Observed, is_even, missing, surprises
 from conformance.setting import GATEWAY_ADDRESS, NAMES, NODE_OF, SECONDARY_ADDRESS, SERVERS, TOPOLOGY
-from dataplane.interface import Dataplane
+from dataplane.interface import Dataplane, DataplaneError
 from dataplane.iptables import IptablesDataplane
+from dataplane.ipvs import IpvsDataplane
+from dataplane.ipvs.kernel import Ipvs
 from dataplane.nftables import NftablesDataplane
 from dataplane.table import ForwardingTable
 from lab.network import probe as client
@@ -50,14 +52,25 @@ class Mode:
     expectations: str
     make: Callable[[], Dataplane]  #: called in n1's namespace
     options: Mapping[str, Any] = field(default_factory=dict)  #: of the node, where the case says nothing
+    lacks: Callable[[], str] = lambda: ""  #: why this kernel cannot do it, in words; "" if it can
 
 
 _ALL_ADDRESSES = {"node_port_addresses": ["0.0.0.0/0", "::/0"]}  #: the default of iptables mode
+
+
+def _lacks_ipvs() -> str:
+    try:
+        Ipvs().close()
+    except DataplaneError as error:
+        return str(error)
+    return ""
+
 
 MODES = (
     Mode("nftables", "nftables", NftablesDataplane),
     Mode("iptables-legacy", "iptables", partial(IptablesDataplane, "legacy"), _ALL_ADDRESSES),
     Mode("iptables-nft", "iptables", partial(IptablesDataplane, "nft"), _ALL_ADDRESSES),
+    Mode("ipvs", "nftables", IpvsDataplane, lacks=_lacks_ipvs),
 )
 
 

@@ -125,7 +125,7 @@ class TestAFlag:
     @pytest.mark.parametrize(
         ("words", "told"),
         [
-            (("--ipvs-scheduler=lc",), "--ipvs-scheduler: no effect: only for mode ipvs"),
+            (("--ipvs-strict-arp",), "--ipvs-strict-arp: no effect: Services' addresses are on no interface"),
             (("--feature-gates=A=true,B=false",), "--feature-gates: no effect: there are no gates"),
             (("--boot-id-file=/x",), "--boot-id-file: no effect"),
             (("--kube-api-qps=100",), "--kube-api-qps: no effect"),
@@ -140,7 +140,8 @@ class TestAFlag:
     @pytest.mark.parametrize(
         ("words", "told"),
         [
-            (("--proxy-mode=ipvs",), "--proxy-mode: 'ipvs' is not offered"),
+            (("--proxy-mode=ipvs", "--ipvs-scheduler=best"), "--ipvs-scheduler: 'best' is none of rr"),
+            (("--ipvs-udp-timeout=-1s",), "--ipvs-udp-timeout: -1s is less than nothing"),
             (("--proxy-mode=kernel",), "--proxy-mode: 'kernel' is none of nftables"),
             (("--masquerade-bit=32",), "--masquerade-bit: 32 is not between 0 and 31"),
             (("--iptables-masquerade-bit=-1",), "--iptables-masquerade-bit: -1 is not between 0 and 31"),
@@ -189,9 +190,9 @@ class TestAFile:
         ]
 
     def test_keys_that_are_unknown_or_without_effect_are_remarked(self, file: Path) -> None:
-        assert remarks(write(file, nftables={"colour": 1}, ipvs={"scheduler": "lc"})) == [
+        assert remarks(write(file, nftables={"colour": 1}, ipvs={"excludeCIDRs": ["10.0.0.0/8"]})) == [
             f"{file}: nftables.colour: unknown field",
-            f"{file}: ipvs.scheduler: no effect: only for mode ipvs, which is not offered",
+            f"{file}: ipvs.excludeCIDRs: no effect: what somebody else has made is never removed",
         ]
 
     def test_that_is_missing_is_named(self, file: Path) -> None:

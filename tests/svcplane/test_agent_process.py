@@ -233,7 +233,7 @@ def test_a_changed_file_is_taken_up_while_packets_go_on(node: Node) -> None:
 def test_a_file_that_is_wrong_changes_nothing_until_it_is_put_right(node: Node) -> None:
     node.start_agent()
     node.until(lambda: node.reaches("192.0.2.1", 30080))
-    node.write_config(mode="ipvs", oomScoreAdj=5000)
+    node.write_config(mode="iptables", oomScoreAdj=5000)
     node.until(lambda: "oomScoreAdj: 5000 is not between" in node.log.read_text())
     assert node.reaches("192.0.2.1", 30080)
     node.write_config(nodePortAddresses=["198.51.100.0/24"])

@@ -1,0 +1,208 @@
+"""Which virtual servers a table needs, and the mark with which each client of a frontend gets to its own.
+
+A virtual server is a pool. All frontends of one service port that forward to the same pool (its cluster IP,
+load-balancer addresses, NodePort) lead to one virtual server, by its firewall mark; and where clients fare differently,
+each kind has the mark of its own pool. So there are no more virtual servers than pools, a NodePort needs none for each
+address, and policies cost nothing.
+
+Session affinity is where the kernel forces another way: a virtual server with a mark cannot both remember clients and
+translate ports (`ip_vs_sched_persist` keeps the port that the client wrote to). So:
+
+    everybody at this address goes to the same pool     a virtual server at that address, which remembers clients
+    a NodePort, or clients with different pools         one with a mark, which hashes the client's address (Maglev)
+
+Hashing knows no time, and a change of the pool moves few clients, but some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from dataplane.ipvs import marks
+from dataplane.ipvs.kernel import BRAND, HASH_PORT, PERSISTENT, ServerKey, Service
+from dataplane.table import (
+    Drop,
+    Endpoint,
+    Family,
+    Frontend,
+    FrontendKey,
+    Pick,
+    Pool,
+    Protocol,
+    Reject,
+    Verdict,
+)
+
+HASHING = "mh"  #: the scheduler that keeps clients without remembering them
+#: IPVS has no dice; what is not asked for is up to the scheduler that all virtual servers have.
+PICKS = {Pick.ROUND_ROBIN: "rr", Pick.LEAST_CONNECTIONS: "lc", Pick.MAGLEV: HASHING}
+_HEEDING_WEIGHTS = {"rr": "wrr", "lc": "wlc"}
+SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "mh", "fo", "ovf")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A virtual server as it should be.
+
+    `serving` is as in `Frontend`: who keeps flows although there are no new ones; None: all do, until flows end.
+    """
+
+    service: Service
+    weights: Mapping[Endpoint, int]
+    serving: frozenset[Endpoint] | None = None
+
+
+class Group(NamedTuple):
+    """A service port in one family: what shares virtual servers."""
+
+    family: Family
+    service: str
+    protocol: Protocol
+
+    @staticmethod
+    def of(frontend: Frontend) -> Group:
+        return Group(frontend.key.family, frontend.service, frontend.key.protocol)
+
+
+@dataclass(slots=True)
+class _Known:
+    """A service port's frontends, and the marks of its pools in order. Marks stay when pools come and go."""
+
+    frontends: dict[FrontendKey, Frontend] = field(default_factory=dict)
+    pools: tuple[Pool, ...] = ()
+    marks: list[int] = field(default_factory=list)
+    servers: dict[ServerKey, Server] = field(default_factory=dict)
+
+
+class ClientMarks(NamedTuple):
+    """What the maps say for each kind of client."""
+
+    pod: int
+    node: int
+    outside: int
+
+
+@dataclass(slots=True)
+class Update:
+    """What a change does: servers to make or change (None: to end), and the marks of frontends that may be others."""
+
+    servers: dict[ServerKey, Server | None] = field(default_factory=dict)
+    frontends: dict[FrontendKey, Frontend | None] = field(default_factory=dict)
+
+
+class Servers:
+    """The virtual servers of a table, service port by service port. Pure: nothing here talks to the kernel."""
+
+    def __init__(self, scheduler: str) -> None:
+        self._scheduler = scheduler
+        self._groups: dict[Group, _Known] = {}
+        self._taken: dict[Family, set[int]] = {family: set() for family in Family}
+
+    @property
+    def all(self) -> Iterator[tuple[ServerKey, Server]]:
+        for known in self._groups.values():
+            yield from known.servers.items()
+
+    def update(self, changed: Mapping[FrontendKey, tuple[Frontend | None, Frontend | None]]) -> Update:
+        """Take over what differs between two tables."""
+        update = Update()
+        touched: dict[Group, _Known] = {}
+        for key, (old, new) in changed.items():
+            update.frontends[key] = new
+            if old is not None:
+                group = Group.of(old)
+                touched[group] = self._groups.setdefault(group, _Known())
+                touched[group].frontends.pop(key, None)
+            if new is not None:
+                group = Group.of(new)
+                touched[group] = self._groups.setdefault(group, _Known())
+                touched[group].frontends[key] = new
+        for group, known in touched.items():
+            self._settle(group, known, update)
+        return update
+
+    def _settle(self, group: Group, known: _Known, update: Update) -> None:
+        pools = _pools(known.frontends.values())
+        if pools != known.pools:
+            # Others of this service port may have got another mark.
+            update.frontends |= {key: f for key, f in known.frontends.items() if key not in update.frontends}
+            known.pools = pools
+        while len(known.marks) < len(pools):
+            name = f"{group.family} {group.service} {group.protocol} {len(known.marks)}"
+            known.marks.append(marks.mark_for(name, self._taken[group.family]))
+            self._taken[group.family].add(known.marks[-1])
+        before, known.servers = known.servers, dict(self._servers(group, known))
+        for key in before.keys() | known.servers.keys():
+            if before.get(key) != known.servers.get(key):
+                update.servers[key] = known.servers.get(key)
+        if not known.frontends:
+            self._taken[group.family] -= set(known.marks)
+            del self._groups[group]
+
+    def _servers(self, group: Group, known: _Known) -> Iterator[tuple[ServerKey, Server]]:
+        said = [f.serving for f in known.frontends.values() if f.serving is not None]
+        serving = frozenset[Endpoint]().union(*said) if said else None
+        for mark, pool in zip(known.marks, known.pools, strict=False):
+            yield ServerKey(group.family, mark), Server(self._service(pool), _weights(pool), serving)
+        for key, frontend in known.frontends.items():
+            pool_here = remembering_pool(frontend)
+            if pool_here is not None and pool_here.affinity is not None:
+                first = self._service(replace(pool_here, affinity=None))  # chooses for who is not known yet
+                service = first._replace(flags=first.flags | PERSISTENT, seconds=pool_here.affinity.seconds)
+                yield (
+                    ServerKey(group.family, frontend=key),
+                    Server(service, _weights(pool_here), frontend.serving),
+                )
+
+    def _service(self, pool: Pool) -> Service:
+        if pool.affinity is not None:
+            return Service(HASHING, BRAND, 0)
+        scheduler = self._scheduler if pool.pick is None else PICKS[pool.pick]
+        if len({backend.weight for backend in pool.backends}) > 1:
+            scheduler = _HEEDING_WEIGHTS.get(scheduler, scheduler)
+        return Service(scheduler, BRAND | (HASH_PORT if scheduler == HASHING else 0), 0)
+
+    def client_marks(self, frontend: Frontend) -> ClientMarks:
+        """For a frontend of the present table."""
+        known = self._groups[Group.of(frontend)]
+        remembers = remembering_pool(frontend) is not None
+
+        def mark(verdict: Verdict) -> int:
+            if isinstance(verdict, Reject):
+                return marks.REJECT
+            if isinstance(verdict, Drop):
+                return marks.DROP
+            found = marks.DELIVER if remembers else known.marks[known.pools.index(verdict.pool)]
+            return found | (marks.MASQUERADE if verdict.masquerade else 0)
+
+        return ClientMarks(*map(mark, frontend.verdicts))
+
+    def keys(self, frontend: Frontend) -> list[ServerKey]:
+        """The virtual servers that a frontend of the present table leads to."""
+        if remembering_pool(frontend) is not None:
+            return [ServerKey(frontend.key.family, frontend=frontend.key)]
+        known = self._groups[Group.of(frontend)]
+        return [ServerKey(frontend.key.family, known.marks[known.pools.index(pool)]) for pool in frontend.pools]
+
+
+def remembering_pool(frontend: Frontend) -> Pool | None:
+    """The pool of a frontend whose clients a virtual server at its own address can remember."""
+    pools = frontend.pools
+    if frontend.key.is_node_port or len(pools) != 1 or pools[0].affinity is None:
+        return None
+    return pools[0]
+
+
+def _pools(frontends: Iterable[Frontend]) -> tuple[Pool, ...]:
+    """The distinct pools that need a mark, the widest first: so each mostly keeps its mark when endpoints change."""
+    found: dict[Pool, None] = {}
+    for frontend in frontends:
+        if remembering_pool(frontend) is None:
+            found |= dict.fromkeys(frontend.pools)
+    return tuple(sorted(found, key=lambda pool: (-len(pool.backends), pool.backends, str(pool.affinity))))
+
+
+def _weights(pool: Pool) -> dict[Endpoint, int]:
+    return {backend.endpoint: backend.weight for backend in pool.backends}

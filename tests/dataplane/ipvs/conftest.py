@@ -1,0 +1,46 @@
+"""Tables to program, and whether this kernel can carry them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dataplane.interface import DataplaneError
+from dataplane.ipvs import IpvsDataplane
+from dataplane.ipvs.kernel import Ipvs
+from dataplane.table import ForwardingTable
+
+
+def _lacks_ipvs() -> str:
+    try:
+        Ipvs().close()
+    except DataplaneError as error:
+        return str(error)
+    return ""
+
+
+@pytest.fixture
+def kernel_with_ipvs() -> None:
+    if reason := _lacks_ipvs():
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def programmed(kernel_with_ipvs: None, in_new_namespace: Callable[..., Any]) -> Callable[..., Any]:
+    """Apply tables in a new namespace, one after the other, and return what a function then finds."""
+
+    def run(look: Callable[[IpvsDataplane], Any], *given: ForwardingTable) -> Any:
+        def work() -> Any:
+            dataplane = IpvsDataplane()
+            try:
+                for table in given:
+                    dataplane.apply(table)
+                return look(dataplane)
+            finally:
+                dataplane.close()
+
+        return in_new_namespace(work)
+
+    return run
