@@ -269,7 +269,7 @@ class Engine:
     @property
     def host(self) -> Host:
         """What it knows of the node."""
-        return self._host
+        return self._around.host
 
     @property
     def memory(self) -> int:

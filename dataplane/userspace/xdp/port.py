@@ -14,7 +14,7 @@ import errno
 import logging
 import os
 import struct
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -23,7 +23,7 @@ from dataplane.errors import InputError
 from dataplane.interface import DataplaneError
 from dataplane.netlink.channel import NETLINK_ROUTE, Channel
 from dataplane.netlink.routing import LinkState, Routing, links, routing, use
-from dataplane.table import DetectLocal, ForwardingTable
+from dataplane.table import DetectLocal, ForwardingTable, Frontend
 from dataplane.userspace.image import Host, packed
 from dataplane.userspace.port import OUTSIDE, PODS, Port
 from dataplane.userspace.structures import fields
@@ -31,8 +31,8 @@ from dataplane.userspace.xdp import bpf
 from dataplane.userspace.xdp.exits import Exit, exits
 from dataplane.userspace.xdp.follower import Follower
 from dataplane.userspace.xdp.polling import Polling
-from dataplane.userspace.xdp.program import AS_DESTINATION, Maps, steer
-from dataplane.userspace.xdp.steering import KEY_SIZE, PREFIX_KEY_SIZE, Steering, Wanted, steering
+from dataplane.userspace.xdp.program import Maps, steer
+from dataplane.userspace.xdp.steering import KEY_SIZE, PREFIX_KEY_SIZE, Steering, Wanted, kept, steering
 from dataplane.userspace.xdp.tun import Tun
 from native.library import ffi, lib
 
@@ -89,7 +89,7 @@ class XdpPort(Port):
         self._selected, self._pods, self._where, self._limits = selected, pods, where, limits
         self._attached: dict[int, _Attached] = {}
         self._wanted: dict[bytes, Wanted] = {}
-        self._prefixes: frozenset[bytes] = frozenset()
+        self._prefixes: Mapping[bytes, int] = {}
         self._refused: dict[int, str] = {}
         self._complained = ""
         self._follower: Follower | None = None
@@ -130,16 +130,25 @@ class XdpPort(Port):
         new: Steering = steering(table, host)
         stale = {key: wanted for key, wanted in self._wanted.items() if key not in new.endpoints}
         services = busy() if stale else ()
-        kept = {key: wanted for key, wanted in stale.items() if any(s in services for s in wanted.services)}
+        staying = {key: wanted for key, wanted in stale.items() if any(s in services for s in wanted.services)}
         # What was wanted in two roles stays so until both are gone: wanting too much is only slower.
         before = {key: wanted.role for key, wanted in self._wanted.items()}
         roles = {key: wanted.role | before.get(key, 0) for key, wanted in new.endpoints.items()}
         self._endpoints.set_all({key: _value(role) for key, role in roles.items() if before.get(key) != role})
-        self._prefix_map.set_all(dict.fromkeys(new.prefixes - self._prefixes, _value(AS_DESTINATION)))
-        self._endpoints.delete_all(stale.keys() - kept.keys())
-        self._prefix_map.delete_all(self._prefixes - new.prefixes)
-        self._wanted = {**{key: replace(wanted, role=roles[key]) for key, wanted in new.endpoints.items()}, **kept}
+        self._prefix_map.set_all(
+            {key: _value(role) for key, role in new.prefixes.items() if self._prefixes.get(key) != role}
+        )
+        self._endpoints.delete_all(stale.keys() - staying.keys())
+        self._prefix_map.delete_all(self._prefixes.keys() - new.prefixes.keys())
+        self._wanted = {**{key: replace(wanted, role=roles[key]) for key, wanted in new.endpoints.items()}, **staying}
         self._prefixes = new.prefixes
+
+    def keep(self, frontend: Frontend, host: Host) -> None:
+        """Connections of a frontend are known that may be in no table any more: they stay wanted until they end."""
+        for key, wanted in kept(frontend, host).items():
+            if key not in self._wanted:
+                self._endpoints.set(key, _value(wanted.role))
+                self._wanted[key] = wanted
 
     def follow(self) -> bool:
         """Take notice of how links, routes and neighbours are now. Returns whether an interface must be tried again."""

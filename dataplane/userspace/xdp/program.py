@@ -6,6 +6,8 @@ It runs on every packet that comes in, so it decides nothing. It reads addresses
 2. Is the source wanted? Backends are: what they send may be an answer that has to be translated back.
 3. Is the destination's address one that a Service could have?
 
+and of a wanted packet, whether it claims to come from this host: then it is for the kernel to refuse.
+
 An ICMP error is always wanted, as it may be about a packet that was translated; only the engine can tell. Nothing
 else without ports is, unless it is for an address that is wanted whole.
 
@@ -28,7 +30,6 @@ from dataplane.userspace.xdp.instructions import (
     R2,
     R3,
     R4,
-    R5,
     R6,
     R7,
     R8,
@@ -73,13 +74,14 @@ _IPV4, _IPV6 = 0x0800, 0x86DD
 _IPV4_HEADER, _IPV6_HEADER = 20, 40
 _TCP, _UDP, _SCTP, _ICMP, _ICMPV6, _FRAGMENT = 6, 17, 132, 1, 58, 44
 
-AS_DESTINATION, AS_SOURCE = 1, 2
-"""What an endpoint is wanted as."""
+AS_DESTINATION, AS_SOURCE, AS_HOST = 1, 2, 4
+"""What an endpoint or prefix is wanted as; or that it is an address of this host, which nobody else may send from."""
 
 # Where things are on the stack, from its end: two keys of 20 bytes, and one of 24 for the prefixes
 _DESTINATION, _SOURCE, _PREFIX = -24, -48, -72
 _PORT, _PROTOCOL, _FAMILY = 16, 18, 19
 _PREFIX_FAMILY, _PREFIX_ADDRESS = 4, 8
+_PREFIX_BITS = 32 + 128  # family and address, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class Maps:
     """What the program of one interface asks. `endpoints` and `prefixes` are the same for all interfaces."""
 
     endpoints: Map  #: key of `steering.key` → bits AS_DESTINATION, AS_SOURCE
-    prefixes: Map  #: key of `steering.prefix_key` → AS_DESTINATION: addresses that are wanted whole
+    prefixes: Map  #: key of `steering.prefix_key` → bits AS_DESTINATION (wanted whole), AS_HOST
     sockets: Map  #: receive queue → AF_XDP socket
 
 
@@ -128,12 +130,17 @@ def _begin(mac: bytes, longest: int) -> list[Instruction | Label]:
     ]
 
 
+def _is_of(family: int) -> list[Instruction | Label]:
+    places = (_DESTINATION + _FAMILY, _SOURCE + _FAMILY, _PREFIX + _PREFIX_FAMILY)
+    return [store_number(SIZE_8, FRAME, place, family) for place in places]
+
+
 def _read_ipv4() -> list[Instruction | Label]:
-    """RFC 791, 3.1. Leaves the protocol in R4, the family in R5, and where the transport header is in R8."""
+    """RFC 791, 3.1. Leaves the protocol in R4, and where the transport header is in R8."""
     ip = _ETHERNET
     return [
         *_need(R6, ip + _IPV4_HEADER),
-        set_number(R5, 4),
+        *_is_of(4),
         *_copy(ip + 16, _DESTINATION, SIZE_32),
         *_copy(ip + 12, _SOURCE, SIZE_32),
         load(R4, SIZE_8, R6, ip + 9),
@@ -155,7 +162,7 @@ def _read_ipv6() -> list[Instruction | Label]:
     return [
         Label("ipv6"),
         *_need(R6, ip + _IPV6_HEADER),
-        set_number(R5, 6),
+        *_is_of(6),
         *(step for half in (0, 8) for step in _copy(ip + 24 + half, _DESTINATION + half, SIZE_64)),
         *(step for half in (0, 8) for step in _copy(ip + 8 + half, _SOURCE + half, SIZE_64)),
         load(R4, SIZE_8, R6, ip + 6),
@@ -200,36 +207,43 @@ def _read_transport() -> list[Instruction | Label]:
 
 
 def _ask(maps: Maps) -> list[Instruction | Label]:
-    whole = 32 + 128
     return [
         Label("ask"),
-        store(SIZE_8, FRAME, _DESTINATION + _FAMILY, R5),
-        store(SIZE_8, FRAME, _SOURCE + _FAMILY, R5),
-        store(SIZE_8, FRAME, _PREFIX + _PREFIX_FAMILY, R5),
         *_lookup(maps.endpoints, _DESTINATION, AS_DESTINATION, "ask-source"),
         Label("ask-source"),
         *_lookup(maps.endpoints, _SOURCE, AS_SOURCE, "ask-prefix"),
         Label("ask-prefix"),
-        store_number(SIZE_32, FRAME, _PREFIX, whole),
-        load(R1, SIZE_64, FRAME, _DESTINATION),
-        store(SIZE_64, FRAME, _PREFIX + _PREFIX_ADDRESS, R1),
-        load(R1, SIZE_64, FRAME, _DESTINATION + 8),
-        store(SIZE_64, FRAME, _PREFIX + _PREFIX_ADDRESS + 8, R1),
+        *_prefix_of(_DESTINATION),
         *_lookup(maps.prefixes, _PREFIX, AS_DESTINATION, "pass"),
+        jump("pass"),
     ]
+
+
+def _prefix_of(key: int) -> list[Instruction | Label]:
+    """Look for the prefixes that one of the addresses is in."""
+    copied = (
+        step
+        for half in (0, 8)
+        for step in (load(R1, SIZE_64, FRAME, key + half), store(SIZE_64, FRAME, _PREFIX + _PREFIX_ADDRESS + half, R1))
+    )
+    return [store_number(SIZE_32, FRAME, _PREFIX, _PREFIX_BITS), *copied]
 
 
 def _end(maps: Maps) -> list[Instruction | Label]:
     return [
-        Label("pass"),
-        set_number(R0, XDP_PASS),
-        leave(),
-        # If no socket is there (yet), the answer is XDP_PASS too.
         Label("wanted"),
+        # Nobody else sends from this host's addresses: Linux knows what to do with such packets.
+        *_prefix_of(_SOURCE),
+        *_lookup(maps.prefixes, _PREFIX, AS_HOST, "redirect", found="pass"),
+        # If no socket is there (yet), the answer is XDP_PASS too.
+        Label("redirect"),
         load_map(R1, maps.sockets.fileno()),
         move(R2, R9),
         set_number(R3, XDP_PASS),
         call(_REDIRECT_MAP),
+        leave(),
+        Label("pass"),
+        set_number(R0, XDP_PASS),
         leave(),
     ]
 
@@ -243,8 +257,8 @@ def _copy(offset: int, place: int, size: int) -> list[Instruction | Label]:
     return [load(R1, size, R6, offset), store(size, FRAME, place, R1)]
 
 
-def _lookup(where: Map, key: int, role: int, otherwise: str) -> list[Instruction | Label]:
-    """If there is an entry, and it is wanted in this role, the packet is."""
+def _lookup(where: Map, key: int, role: int, otherwise: str, found: str = "wanted") -> list[Instruction | Label]:
+    """Jump to `found` if there is an entry with this role, and to `otherwise` if there is none."""
     return [
         load_map(R1, where.fileno()),
         move(R2, FRAME),
@@ -253,5 +267,5 @@ def _lookup(where: Map, key: int, role: int, otherwise: str) -> list[Instruction
         jump_equal(R0, 0, otherwise),
         load(R1, SIZE_32, R0, 0),
         and_number(R1, role),
-        jump_not_equal(R1, 0, "wanted"),
+        jump_not_equal(R1, 0, found),
     ]

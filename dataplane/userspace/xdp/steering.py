@@ -15,7 +15,7 @@ from dataplane.addresses import network
 from dataplane.reference import answers_node_ports
 from dataplane.table import Endpoint, Family, ForwardingTable, Frontend, Protocol
 from dataplane.userspace.image import Host, packed
-from dataplane.userspace.xdp.program import AS_DESTINATION, AS_SOURCE
+from dataplane.userspace.xdp.program import AS_DESTINATION, AS_HOST, AS_SOURCE
 
 KEY_SIZE = 20
 PREFIX_KEY_SIZE = 24
@@ -47,7 +47,7 @@ class Steering:
     """What the program's maps hold, by key."""
 
     endpoints: Mapping[bytes, Wanted]
-    prefixes: frozenset[bytes]
+    prefixes: Mapping[bytes, int]
 
 
 def steering(table: ForwardingTable, host: Host) -> Steering:
@@ -67,11 +67,27 @@ def steering(table: ForwardingTable, host: Host) -> Steering:
             for wanted in _keys(frontend.key.protocol, found):
                 roles[wanted] = roles.get(wanted, 0) | role
                 services.setdefault(wanted, set()).add(frontend.service)
-    networks = {*table.service_cidrs, *(f"{a}/{32 if Family.of(a) is Family.IPV4 else 128}" for a in table.cluster_ips)}
     return Steering(
         {wanted: Wanted(role, frozenset(services[wanted])) for wanted, role in roles.items()},
-        frozenset(map(prefix_key, networks)),
+        _prefixes(table, host),
     )
+
+
+def kept(frontend: Frontend, host: Host) -> Mapping[bytes, Wanted]:
+    """What the connections of a frontend need that may be in no table any more."""
+    return steering(ForwardingTable({frontend.key: frontend}), host).endpoints
+
+
+def _prefixes(table: ForwardingTable, host: Host) -> dict[bytes, int]:
+    served = [network(cidr) for cidr in table.service_cidrs]
+    found = {prefix_key(cidr): AS_DESTINATION for cidr in table.service_cidrs}
+    for address in table.cluster_ips | host.addresses:
+        known = ipaddress.ip_address(address)
+        # The longest prefix is all that is found, so it has to say what the shorter ones would.
+        wanted = address in table.cluster_ips or any(known in cidr for cidr in served)
+        role = (AS_DESTINATION if wanted else 0) | (AS_HOST if address in host.addresses else 0)
+        found[prefix_key(f"{address}/{known.max_prefixlen}")] = role
+    return found
 
 
 def _keys(protocol: Protocol, endpoints: Iterable[Endpoint]) -> Iterator[bytes]:

@@ -52,7 +52,7 @@ TABLE = ForwardingTable(
     service_cidrs=frozenset({"10.96.0.0/12"}),
     node_addresses=frozenset({"192.0.2.1"}),
 )
-HOST = Host(frozenset({"192.0.2.1", "127.0.0.1"}))
+HOST = Host(frozenset({"192.0.2.1", "127.0.0.1", "fd00:192::1", "10.99.0.1"}))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def program() -> Iterator[bpf.Program]:
         bpf.Map(_DEVMAP, 4, 4, 1) as sockets,
     ):
         endpoints.set_all({key: bytes((w.role, 0, 0, 0)) for key, w in wanted.endpoints.items()})
-        prefixes.set_all(dict.fromkeys(wanted.prefixes, b"\1\0\0\0"))
+        prefixes.set_all({key: bytes((role, 0, 0, 0)) for key, role in wanted.prefixes.items()})
         sockets.set(bytes(4), _LOOPBACK)
         code = steer(Maps(endpoints, prefixes, sockets), bytes.fromhex(MAC.replace(":", "")), LONGEST)
         with bpf.Program("test", code) as made:
@@ -77,7 +77,7 @@ def frame(packet: Packet, mac: str = MAC) -> bytes:
 
 
 def to_service(**more: object) -> Packet:
-    return IP(src="10.244.1.10", dst="10.96.0.10", **more) / TCP(sport=1025, dport=80)
+    return IP(**{"src": "10.244.1.10", "dst": "10.96.0.10", **more}) / TCP(sport=1025, dport=80)
 
 
 ERROR = IP(src="10.244.1.10", dst="10.244.1.21") / TCP(sport=1025, dport=8080)
@@ -93,6 +93,7 @@ WANTED = {
     "to a cluster IP where nothing is served": IP(dst="10.96.0.10") / UDP(sport=9, dport=9),
     "to a cluster IP outside the ranges": IP(dst="172.20.0.7") / UDP(sport=9, dport=9),
     "to an address that a Service could have": IP(dst="10.97.1.1") / TCP(dport=80),
+    "to an address of the host that a Service could have": IP(dst="10.99.0.1") / TCP(dport=80),
     "a later piece to a frontend": IP(dst="10.96.0.10", frag=100, proto=17) / Raw(b"x" * 32),
     "a later piece from a backend": IP(src="10.244.1.22", dst="10.0.0.9", frag=100, proto=17) / Raw(b"x" * 32),
     "a later piece to a node port": IP(dst="192.0.2.1", frag=100, proto=17) / Raw(b"x" * 32),
@@ -110,6 +111,9 @@ LEFT = {
     "to a node port on loopback": IP(dst="127.0.0.1") / UDP(sport=9, dport=30053),
     "from a backend, other port": IP(src="10.244.1.21", dst="10.244.1.10") / TCP(sport=8081, dport=1025),
     "elsewhere": IP(dst="203.0.113.1") / TCP(dport=80),
+    "from this host's own address": to_service(src="192.0.2.1"),
+    "from this host's own address, IPv6": IPv6(src="fd00:192::1", dst="fd00:96::10") / TCP(dport=80),
+    "an error from this host's own address": IP(src="192.0.2.1", dst="10.0.0.9") / ICMP(type=3) / ERROR,
     "a later piece elsewhere": IP(dst="203.0.113.1", frag=100, proto=6) / Raw(b"x" * 32),
     "a later piece to a backend": IP(dst="10.244.1.22", frag=100, proto=17) / Raw(b"x" * 32),
     "a ping to the node": IP(dst="192.0.2.1") / ICMP(),
