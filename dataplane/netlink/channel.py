@@ -142,7 +142,7 @@ class Channel:
                 else:
                     return answers
 
-    def requests(self, kind: int, bodies: Sequence[bytes]) -> list[Refusal]:
+    def requests(self, kind: int, bodies: Sequence[bytes], flags: int = 0) -> list[Refusal]:
         """Send many messages of one kind, each on its own: some may be refused and the others happen all the same.
 
         The sequence number of a refusal is the index of its body.
@@ -151,8 +151,8 @@ class Channel:
         for start in range(0, len(bodies), _REQUESTS_AT_ONCE):
             chunk = bodies[start : start + _REQUESTS_AT_ONCE]
             first = self._next_sequence(len(chunk))
-            flags = messages.REQUEST | messages.ACK
-            self._send([messages.message(kind, flags, first + i, body) for i, body in enumerate(chunk)])
+            asked = messages.REQUEST | messages.ACK | flags
+            self._send([messages.message(kind, asked, first + i, body) for i, body in enumerate(chunk)])
             found, _ = self._outcome(first, first + len(chunk) - 1)
             refusals += [r._replace(sequence=r.sequence - first + start) for r in found]
         return refusals
