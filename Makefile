@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PACKAGES := native dataplane controller lab svcplane
 BIN := .venv/bin
 
-.PHONY: help setup demo test vm lint asan ubsan valgrind tidy cppcheck fuzz bench soak clean
+.PHONY: help setup demo test vm lint asan ubsan valgrind tidy cppcheck fuzz bench results soak clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 10
@@ -50,6 +50,9 @@ bench: setup ## measure; prints the bars beside the figures
 
 soak: setup ## an agent under changes, restarts, kills and traffic, for MINUTES=30 (root)
 	@$(BIN)/python -m pytest bench/test_soak.py -s --soak-minutes $(or $(MINUTES),30) --soak-seed $(or $(SEED),1)
+
+results: setup ## measure everything beside KUBE_PROXY=PATH, for docs/results.md: most of an hour (root)
+	@bench/report $(if $(KUBE_PROXY),--kube-proxy $(KUBE_PROXY)) --docs docs/results.md
 
 clean: ## remove what was built; `make setup` makes it again
 	@rm -rf build dist *.egg-info native/*.so native/_native.c .venv/.built .venv/.installed

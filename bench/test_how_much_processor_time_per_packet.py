@@ -21,7 +21,7 @@ LONGER = 3  #: times the usual sample, since the kernel counts in hundredths of 
 PROCESSOR_TIME = Metric(
     "How much processor time per packet?", "node and backends", "µs", False, "18 bytes, 64 flows, 30,000 packets/s"
 )
-ARRIVED = Metric("How much processor time per packet?", "arrived", "%", True, PROCESSOR_TIME.case)
+ARRIVED = Metric("How much processor time per packet?", "arrived", "%", True, PROCESSOR_TIME.case, compared=False)
 
 
 def processor_time(entrant: Entrant, seconds: float) -> Sample:

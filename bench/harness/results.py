@@ -21,6 +21,7 @@ class Metric:
     unit: str
     more_is_better: bool
     case: str = ""  #: what with, as in "18 bytes, 64 flows"
+    compared: bool = True  #: with other contenders; False where a ratio says nothing
 
 
 @dataclass(frozen=True)

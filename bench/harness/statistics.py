@@ -17,6 +17,7 @@ from statistics import median
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+FEWEST = 3  #: samples; of fewer nobody knows how far they may be from the truth
 MATTERS = 0.10  #: a difference of less than this part is not told as one, however sure it is
 
 __all__ = ["MATTERS", "Ratio", "Verdict", "chi_square", "median", "paired_ratio", "spread", "unpaired_ratio", "verdict"]
@@ -53,6 +54,8 @@ def paired_ratio(samples: Sequence[float], base: Sequence[float]) -> Ratio | Non
     if not rounds:
         return None
     ratios = [a / b for a, b in rounds]
+    if len(ratios) < FEWEST:
+        return Ratio(median(ratios), 0, math.inf)
     chance = random.Random(len(ratios))
     resampled = sorted(median(chance.choices(ratios, k=len(ratios))) for _ in range(RESAMPLES))
     return _interval(median(ratios), resampled)
@@ -62,6 +65,8 @@ def unpaired_ratio(samples: Sequence[float], base: Sequence[float]) -> Ratio | N
     """Of samples that have nothing to do with each other, as of two runs. None where nothing can be divided."""
     if not samples or not base or min(base) <= 0:
         return None
+    if min(len(samples), len(base)) < FEWEST:
+        return Ratio(median(samples) / median(base), 0, math.inf)
     chance = random.Random(len(samples) + len(base))
     resampled = sorted(
         median(chance.choices(samples, k=len(samples))) / median(chance.choices(base, k=len(base)))

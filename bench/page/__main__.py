@@ -4,7 +4,8 @@
     bench/report RUN.json                 the page of a run
     bench/report BEFORE.json AFTER.json   what has changed beyond noise
 
-A run is written as bench/results/report/: run.json, index.html and summary.md (or --to FOLDER).
+A run is written as bench/results/report/: run.json, index.html and summary.md (or --to FOLDER). With --docs FILE the
+tables of that Markdown file are replaced by this run's, from the line that says where they begin.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from bench.page.compare import compare
 BENCH = Path(__file__).parent.parent
 QUESTIONS = sorted(str(file) for file in BENCH.glob("test_*.py") if "stage: Arena" in file.read_text())
 MORE = [str(BENCH / "test_programming_time.py"), str(BENCH / "test_engine.py")]  #: in a full run
+BEGIN = "<!-- From here on written by bench/report. -->\n"
 
 
 def main() -> int:
@@ -27,6 +29,7 @@ def main() -> int:
         prog="bench/report", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--to", type=Path, default=BENCH / "results" / "report", metavar="FOLDER")
+    parser.add_argument("--docs", type=Path, metavar="FILE")
     options, words = parser.parse_known_args()
     files = [Path(word) for word in words if word.endswith(".json") and not word.startswith("-")]
     try:
@@ -37,6 +40,8 @@ def main() -> int:
         if not files and (code := _measure(run, words)) != 0:
             return code
         write(Results.load(run), options.to)
+        if options.docs:
+            publish((options.to / "summary.md").read_text(), options.docs)
     except (OSError, ValueError) as error:
         print(f"bench/report: {error}", file=sys.stderr)
         return 2
@@ -53,6 +58,14 @@ def write(results: Results, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "index.html").write_text(page(results))
     (folder / "summary.md").write_text(markdown(results))
+
+
+def publish(summary: str, file: Path) -> None:
+    """Put a run's tables into a page of the documentation. ValueError if it does not say where."""
+    text, found, _ = file.read_text().partition(BEGIN)
+    if not found:
+        raise ValueError(f"{file}: expected a line {BEGIN.strip()}")
+    file.write_text(f"{text}{BEGIN}\n{summary}")
 
 
 def _measure(run: Path, words: list[str]) -> int:

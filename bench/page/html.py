@@ -9,7 +9,7 @@ from itertools import count
 from bench.harness.results import Results
 from bench.harness.statistics import CONFIDENCE, MATTERS, Verdict
 from bench.page.plots import colours, plot
-from bench.page.summary import Chapter, Group, chapters, told, troubles
+from bench.page.summary import Chapter, Group, chapters, glances, told, troubles
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; background: #fff; max-width: 60rem; margin: 2rem auto;
@@ -41,12 +41,38 @@ def page(results: Results) -> str:
 <p>{escape(results.machine.get("at", ""))}. {escape(_warning(results))}</p>
 {_list({**results.machine, **results.contenders_told()})}
 {_troubles(results)}
+{_glance(results)}
 <ul>{contents}</ul>
 {body}
 <h2>How it was measured</h2>
 {_method(results)}
 </html>
 """
+
+
+def _glance(results: Results) -> str:
+    names, lines = glances(results)
+    if not lines:
+        return ""
+    head = "".join(f"<th class=n>{escape(name.removeprefix('svcplane '))}" for name in names)
+    body = []
+    for line in lines:
+        cells = (line.cells.get(name, ("", "")) for name in names)
+        told_by_all = "".join(f'<td class="n {_kind(verdict)}">{escape(text)}' for text, verdict in cells)
+        better = "more" if line.group.metric.more_is_better else "less"
+        body.append(
+            f"<tr><td>{escape(line.chapter.question)}<td>{escape(line.title)}<td class=n>{line.services:,}"
+            f"<td>{better}{told_by_all}</tr>"
+        )
+    return (
+        "<h2>At a glance</h2><p>Each of svcplane's modes as times the best of kube-proxy's, with the most Services "
+        "that both were tried with. Green is better and red worse beyond noise; grey is the same, or unclear.</p>"
+        f"<table><tr><th>question<th>what<th class=n>Services<th>better is{head}</tr>{''.join(body)}</table>"
+    )
+
+
+def _kind(verdict: str) -> str:
+    return verdict if verdict in (Verdict.BETTER, Verdict.WORSE, "trouble") else "quiet"
 
 
 def _chapter(chapter: Chapter, number: int, colour: dict[str, str]) -> str:
@@ -70,11 +96,10 @@ def _table(group: Group) -> str:
     rows = []
     for row in group.rows():
         m = row.measured
-        kind = "trouble" if m.trouble else row.verdict if row.verdict in (Verdict.BETTER, Verdict.WORSE) else "quiet"
         rows.append(
             f'<tr><td class=n>{m.services:,}<td>{escape(m.contender)}<td class="n {"trouble" if m.trouble else ""}">'
             f"{escape(row.value)}<td class=n>{row.spread}<td class=n>{told(row.to_ceiling)}"
-            f'<td class=n>{told(row.to_kube_proxy)}<td class="{kind}">{escape(str(row.verdict))}</tr>'
+            f'<td class=n>{told(row.to_kube_proxy)}<td class="{_kind(row.verdict)}">{escape(str(row.verdict))}</tr>'
         )
     return f"<table>{head}{''.join(rows)}</table>"
 

@@ -1,11 +1,11 @@
-"""The report as Markdown: a table for each question, for those who read in a terminal or a repository."""
+"""The report as Markdown: an overview and a table for each metric, for those who read in a terminal or a repository."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bench.harness.results import Results
-from bench.page.summary import Group, chapters, told, troubles
+from bench.page.summary import Group, chapters, glances, troubles
 
 
 def markdown(results: Results) -> str:
@@ -13,11 +13,11 @@ def markdown(results: Results) -> str:
 
 
 def _lines(results: Results) -> Iterator[str]:
-    yield "# Measured"
     yield "; ".join(f"{name}: {value}" for name, value in {**results.machine, **results.contenders_told()}.items())
     yield ""
     for who, services, why in troubles(results):
         yield f"- {who}, {services:,} Services: {' '.join(why.split())[:200]}"
+    yield from _glance(results)
     for chapter in chapters(results):
         yield ""
         yield f"## {chapter.question}"
@@ -25,16 +25,49 @@ def _lines(results: Results) -> Iterator[str]:
             yield from _table(group)
 
 
+def _glance(results: Results) -> Iterator[str]:
+    names, lines = glances(results)
+    if not lines:
+        return
+    yield ""
+    yield "## At a glance"
+    yield "Each of svcplane's modes as times the best of kube-proxy's; bold is better beyond noise, and (!) is worse."
+    yield ""
+    yield from _head(["what", "Services", "better is", *(name.removeprefix("svcplane ") for name in names)])
+    for line in lines:
+        better = "more" if line.group.metric.more_is_better else "less"
+        cells = [_cell(*line.cells.get(name, ("", ""))) for name in names]
+        what = f"{line.chapter.question} {line.title}"
+        yield _row([what, f"{line.services:,}", better, *cells])
+
+
+def _cell(text: str, verdict: str) -> str:
+    return f"**{text}**" if verdict == "better" else f"{text} (!)" if verdict in ("worse", "trouble") else text
+
+
 def _table(group: Group) -> Iterator[str]:
+    """A contender in each row, a number of Services in each column."""
     case = f": {group.metric.case}" if group.metric.case else ""
     better = "more" if group.metric.more_is_better else "less"
     yield ""
-    yield f"**{group.metric.name}{case}** ({better} is better)"
+    yield f"**{group.metric.name}{case}**, in {group.metric.unit} ({better} is better)"
     yield ""
-    yield "| Services | who | median | spread | times the ceiling | times kube-proxy's best | |"
-    yield "|---:|---|---:|---:|---:|---:|---|"
-    for row in group.rows():
-        yield (
-            f"| {row.measured.services:,} | {row.measured.contender} | {row.value} | {row.spread} "
-            f"| {told(row.to_ceiling)} | {told(row.to_kube_proxy)} | {row.verdict} |"
-        )
+    yield from _head(["", *(f"{n:,} Services" for n in group.services)])
+    rows = {(row.measured.contender, row.measured.services): row for row in group.rows()}
+    for contender in group.contenders:
+        cells = []
+        for services in group.services:
+            row = rows.get((contender, services))
+            cells.append(
+                "" if row is None else row.value if row.measured.trouble else f"{row.figure} {row.spread}".strip()
+            )
+        yield _row([contender, *cells])
+
+
+def _head(names: Sequence[str]) -> Iterator[str]:
+    yield _row(names)
+    yield "|---" + "|---:" * (len(names) - 1) + "|"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

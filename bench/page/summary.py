@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from statistics import median
 
 from bench.harness.contenders import CEILING
@@ -52,6 +53,8 @@ class Group:
         return [self._row(m) for m in sorted(self.measured, key=lambda m: m.services)]
 
     def _row(self, measured: Measured) -> Row:
+        if not self.metric.compared:
+            return Row(measured, None, None, "")
         ceiling = self.of(CEILING, measured.services)
         theirs = None if measured.contender.startswith("kube-proxy") else self.best_kube_proxy(measured.services)
         to_ceiling = _ratio(measured, ceiling if measured.contender != CEILING else None)
@@ -60,6 +63,20 @@ class Group:
         if to_kube_proxy is not None:
             told = verdict(to_kube_proxy, more_is_better=self.metric.more_is_better)
         return Row(measured, to_ceiling, to_kube_proxy, told)
+
+
+@dataclass(frozen=True)
+class Glance:
+    """One line of the overview: each of ours beside the best of kube-proxy's, with the most Services tried of both."""
+
+    chapter: Chapter
+    group: Group
+    services: int
+    cells: Mapping[str, tuple[str, str]]  #: by contender: what is said, and the verdict
+
+    @property
+    def title(self) -> str:
+        return ", ".join(part for part in (self.group.metric.name, self.group.metric.case) if part)
 
 
 @dataclass(frozen=True)
@@ -73,8 +90,12 @@ class Row:
     def value(self) -> str:
         if self.measured.trouble:
             return self.measured.trouble.split(":")[0]
-        value = "≥ " * bool(self.measured.notes) + digits(median(self.measured.samples))
-        return f"{value} {self.measured.metric.unit}"
+        return f"{self.figure} {self.measured.metric.unit}"
+
+    @property
+    def figure(self) -> str:
+        """The median, without its unit."""
+        return "≥ " * bool(self.measured.notes) + digits(median(self.measured.samples))
 
     @property
     def spread(self) -> str:
@@ -92,6 +113,27 @@ def chapters(results: Results) -> list[Chapter]:
     ]
 
 
+def glances(results: Results) -> tuple[list[str], list[Glance]]:
+    """The contenders of the overview, and its lines. Empty where there is no kube-proxy to compare with."""
+    lines = []
+    for chapter in chapters(results):
+        for group in chapter.groups:
+            services = max((n for n in group.services if group.best_kube_proxy(n)), default=None)
+            if services is not None and group.metric.compared:
+                rows = [row for row in group.rows() if row.measured.services == services]
+                cells = {r.measured.contender: _cell(r) for r in rows if r.measured.contender.startswith("svcplane")}
+                lines.append(Glance(chapter, group, services, cells))
+    return list(dict.fromkeys(name for line in lines for name in line.cells)), lines
+
+
+def _cell(row: Row) -> tuple[str, str]:
+    if row.measured.trouble:
+        return row.value, "trouble"
+    if row.to_kube_proxy is None:
+        return row.value, ""
+    return f"{row.to_kube_proxy.value:.2f}", str(row.verdict)
+
+
 def troubles(results: Results) -> list[tuple[str, int, str]]:
     """Each contender that could not be measured, with how many Services, and why; once each."""
     return list(dict.fromkeys((m.contender, m.services, m.trouble) for m in results.measured if m.trouble))
@@ -106,7 +148,9 @@ def digits(value: float) -> str:
 
 def told(ratio: Ratio | None) -> str:
     """As in "1.52 (1.48 to 1.60)"."""
-    return f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})" if ratio else ""
+    if ratio is None:
+        return ""
+    return f"{ratio.value:.2f}" + (f" ({ratio.low:.2f} to {ratio.high:.2f})" if isfinite(ratio.high) else "")
 
 
 def _ratio(measured: Measured, base: Measured | None) -> Ratio | None:

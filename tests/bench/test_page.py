@@ -12,7 +12,7 @@ import pytest
 from bench.harness.contenders import CEILING
 from bench.harness.results import Measured, Metric, Results
 from bench.page.compare import compare
-from bench.page.summary import chapters
+from bench.page.summary import chapters, glances
 
 pytest.importorskip("matplotlib", reason="the page needs matplotlib: pip install -e '.[bench]'")
 
@@ -79,9 +79,22 @@ def test_who_is_broken_has_no_figure_and_is_nobodys_measure(run: Results) -> Non
         assert "3 UDP packets of 600 arrived" in text
 
 
+def test_the_overview_tells_who_is_better(run: Results) -> None:
+    names, lines = glances(run)
+    assert names == [OURS]
+    assert [line.services for line in lines] == [1000, 1000]
+    assert [line.cells[OURS] for line in lines] == [("2.00", "better"), ("0.50", "better")]
+    assert "| How long does the first packet take? p50 | 1,000 | less | **0.50** |" in markdown(run)
+
+
+def test_without_a_kube_proxy_there_is_no_overview(run: Results) -> None:
+    run.measured = [m for m in run.measured if not m.contender.startswith("kube-proxy")]
+    assert "At a glance" not in page(run) + markdown(run)
+
+
 def test_a_sender_that_is_the_limit_is_said(run: Results) -> None:
     run.measured.append(Measured(RATE, "svcplane other", 10, samples(9e5), notes=("at least",)))
-    assert "≥ 900,000 packets/s" in markdown(run)
+    assert "| svcplane other | ≥ 900,000 ±1 % |  |" in markdown(run)
 
 
 def test_the_page_needs_nothing_else_and_escapes_what_it_shows(run: Results) -> None:

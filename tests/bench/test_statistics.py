@@ -47,7 +47,12 @@ def test_nothing_is_said_of_nothing() -> None:
     assert verdict(None, more_is_better=True) is Verdict.UNCLEAR
 
 
-@given(st.lists(POSITIVE, min_size=1, max_size=9))
+def test_a_single_sample_gives_no_verdict() -> None:
+    assert verdict(paired_ratio([500.0], [1.0]), more_is_better=True) is Verdict.UNCLEAR
+    assert verdict(unpaired_ratio([500.0], [1.0]), more_is_better=True) is Verdict.UNCLEAR
+
+
+@given(st.lists(POSITIVE, min_size=3, max_size=9))
 def test_nobody_is_better_than_himself(samples: list[float]) -> None:
     assert verdict(paired_ratio(samples, samples), more_is_better=True) is Verdict.SAME
 
