@@ -79,17 +79,19 @@ class TestTheDaemonSet:
             assert given.config == f"{folder}/config.conf"
             assert hasattr(given, "init_only") == (container["name"] == "init")
 
-    def test_runs_with_one_capability(self) -> None:
+    def test_runs_with_two_capabilities(self) -> None:
         [container] = pod_spec()["containers"]
         security = container["securityContext"]
-        assert security["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN"]}
+        assert security["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]}
         assert (security["privileged"], security["allowPrivilegeEscalation"]) == (False, False)
 
     def test_writes_to_no_file_system(self) -> None:
+        """But for the lock of all iptables programs."""
         spec = pod_spec()
         for container in (*spec["containers"], *spec["initContainers"]):
             assert container["securityContext"]["readOnlyRootFilesystem"] is True
-            assert all(mount["readOnly"] for mount in container["volumeMounts"])
+            written = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
+            assert written in ([], ["/run/xtables.lock"])
 
     def test_is_on_every_node_and_reaches_it_without_services(self) -> None:
         spec = pod_spec()
@@ -117,7 +119,7 @@ def test_the_configuration_is_used_whole() -> None:
     configuration, left_out = decode((BASE / "config.conf").read_text())
     assert left_out == []
     assert without_effect(configuration) == []
-    [mount] = pod_spec()["containers"][0]["volumeMounts"]
+    mount = pod_spec()["containers"][0]["volumeMounts"][0]
     assert configuration.client_connection.kubeconfig == f"{mount['mountPath']}/kubeconfig.conf"
 
 
