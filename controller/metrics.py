@@ -73,6 +73,13 @@ class Metrics:
         self._operations = Counter(
             "svcplane_operations", "Elements, rules, chains and sets written or removed.", registry=registry
         )
+        cleanups = Counter(
+            "kubeproxy_sync_proxy_rules_nftables_cleanup_failures",
+            "How often what nobody needs any more could not be deleted. It is tried again.",
+            ["ip_family"],
+            registry=registry,
+        )
+        self._cleanup_failures = [cleanups.labels(family) for family in _FAMILIES]
         self._repairs = Counter(
             "svcplane_repairs",
             "How often somebody else had changed our rules, and they were repaired.",
@@ -112,6 +119,9 @@ class Metrics:
         if applied.forgetting_seconds is not None:
             for metric in self._reconciliations:
                 metric.observe(applied.forgetting_seconds)
+        if applied.cleanup_failed:
+            for failures in self._cleanup_failures:
+                failures.inc()
         for family, number in applied.flows_forgotten.items():
             self._forgotten[family].inc(number)
         self._operations.inc(applied.operations)

@@ -6,6 +6,17 @@ from prometheus_client import CollectorRegistry
 
 _OURS = ("kubeproxy_", "svcplane_", "rest_client_", "kubernetes_")
 
+#: What kube-proxy v1.36 has, and why it is not here.
+NOT_HERE = {
+    "kubeproxy_sync_proxy_rules_iptables_total": "mode iptables: `iptables-save` counts its rules",
+    "kubeproxy_sync_proxy_rules_iptables_last": "mode iptables: see `svcplane_operations_total`",
+    "kubeproxy_sync_proxy_rules_iptables_partial_restore_failures_total": "any failure makes the next sync whole: see "
+    "`..._iptables_restore_failures_total`",
+    "kubeproxy_iptables_ct_state_invalid_dropped_packets_total": "no nfacct object is made for it",
+    "kubeproxy_iptables_localhost_nodeports_accepted_packets_total": "no nfacct object is made for it",
+    "kubernetes_feature_enabled": "there are no feature gates",
+}
+
 _HEAD = """\
 # What the agent measures
 
@@ -38,4 +49,13 @@ def metrics_page(registry: CollectorRegistry) -> str:
             shown = ", ".join(f"`{label}`" for label in sorted(labels))
             meaning = family.documentation.replace("<", "&lt;")
             lines.append(f"| `{name}` | {family.type} | {shown} | {meaning} |")
+    lines += ["", _NOT_HERE_HEAD]
+    lines += (f"| `{name}` | {reason} |" for name, reason in NOT_HERE.items())
     return "\n".join(lines) + "\n"
+
+
+_NOT_HERE_HEAD = """\
+What kube-proxy v1.36 has besides, and is not here (nor are the metrics of Go's runtime and client):
+
+| Metric | Why |
+|---|---|"""

@@ -23,6 +23,7 @@ class Applied:
     unfinished: str = ""  #: what has to wait, in one line: the next apply tries again, and should come soon
     flows_forgotten: Mapping[Family, int] = field(default_factory=dict)  #: that went where nobody serves any more
     forgetting_seconds: float | None = None  #: how long those were looked for; None if they need not be
+    cleanup_failed: bool = False  #: what nobody needs any more could not be deleted, and waits
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,10 +98,10 @@ class NftablesDataplane:
             except OutgrownError:
                 full, operations = True, self._write_everything(table)
         # The rules are in force, whether or not all the rest can be done now.
-        deferred = (self._try_to_relocate(), self._try_to_delete_unused())
+        clients_left, unused_left = self._try_to_relocate(), self._try_to_delete_unused()
         deleted, seconds, flows_left = self._flows.try_to_clean(table)
-        unfinished = "; ".join(filter(None, (*deferred, flows_left)))
-        return Applied(full, operations, time.monotonic() - started, unfinished, deleted, seconds)
+        unfinished = "; ".join(filter(None, (clients_left, unused_left, flows_left)))
+        return Applied(full, operations, time.monotonic() - started, unfinished, deleted, seconds, bool(unused_left))
 
     def _write_everything(self, table: ForwardingTable) -> int:
         """Replace whatever is in the tables by this, in one transaction. Clients that are remembered stay so."""

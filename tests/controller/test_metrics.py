@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from controller.configuration.check import MODES
 from controller.health import Health
 from controller.metrics import Metrics
-from controller.metrics_page import metrics_page
+from controller.metrics_page import NOT_HERE, metrics_page
 from controller.metrics_server import metrics_application
 from dataplane.interface import Applied
 from dataplane.table import Family
@@ -130,6 +130,35 @@ def test_the_page_about_metrics_is_what_a_running_agent_has() -> None:
         assert page.read_text() == metrics_page(scene.agent.metrics.registry)
 
     with_agent(act, (NODE, node()), (SERVICE, service()))
+
+
+# Every metric of kube-proxy v1.36 on Linux, but for those of Go's runtime and of its client library.
+OF_KUBE_PROXY = """
+conntrack_reconciler_deleted_entries_total conntrack_reconciler_sync_duration_seconds
+iptables_ct_state_invalid_dropped_packets_total iptables_localhost_nodeports_accepted_packets_total
+network_programming_duration_seconds proxy_healthz_total proxy_livez_total
+sync_full_proxy_rules_duration_seconds sync_partial_proxy_rules_duration_seconds sync_proxy_rules_duration_seconds
+sync_proxy_rules_endpoint_changes_pending sync_proxy_rules_endpoint_changes_total
+sync_proxy_rules_iptables_last sync_proxy_rules_iptables_partial_restore_failures_total
+sync_proxy_rules_iptables_restore_failures_total sync_proxy_rules_iptables_total
+sync_proxy_rules_last_queued_timestamp_seconds sync_proxy_rules_last_timestamp_seconds
+sync_proxy_rules_nftables_cleanup_failures_total sync_proxy_rules_nftables_sync_failures_total
+sync_proxy_rules_no_local_endpoints_total sync_proxy_rules_service_changes_pending
+sync_proxy_rules_service_changes_total
+"""
+
+
+def test_every_metric_of_kube_proxy_is_there_or_it_is_said_why_not() -> None:
+    wanted = {f"kubeproxy_{name}" for name in OF_KUBE_PROXY.split()}
+    wanted |= {"kubernetes_build_info", "kubernetes_feature_enabled", "process_resident_memory_bytes"}
+    found: set[str] = set()
+
+    async def act(scene: Scene) -> None:
+        for registry in (scene.agent.metrics.registry, Metrics("iptables").registry):
+            found.update(f.name + "_total" * (f.type == "counter") for f in registry.collect())
+
+    with_agent(act, (NODE, node()))
+    assert wanted - found == set(NOT_HERE)
 
 
 @pytest.mark.parametrize("mode", MODES)

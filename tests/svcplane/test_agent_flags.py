@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from controller.configuration.fields import FIELDS
+from controller.configuration.duration import Duration
+from controller.configuration.fields import FIELDS, Field, Kind, with_value, without_effect
 from controller.configuration.options import agent_options
 from controller.configuration.schema import KubeProxyConfiguration
 from dataplane.errors import InputError
@@ -35,6 +36,21 @@ OF_KUBE_PROXY = """
 --master --metrics-bind-address --metrics-port --nodeport-addresses --oom-score-adj --pod-bridge-interface
 --pod-interface-name-prefix --profiling --proxy-mode --show-hidden-metrics-for-version -v --version --vmodule
 --write-config-to
+"""
+
+
+# Every field of KubeProxyConfiguration, kubeproxy.config.k8s.io/v1alpha1, in kube-proxy v1.36.
+FIELDS_OF_KUBE_PROXY = """
+bindAddress bindAddressHardFail clientConnection.acceptContentTypes clientConnection.burst clientConnection.contentType
+clientConnection.kubeconfig clientConnection.qps clusterCIDR configSyncPeriod conntrack.maxPerCore conntrack.min
+conntrack.tcpBeLiberal conntrack.tcpCloseWaitTimeout conntrack.tcpEstablishedTimeout conntrack.udpStreamTimeout
+conntrack.udpTimeout detectLocal.bridgeInterface detectLocal.interfaceNamePrefix detectLocalMode enableProfiling
+featureGates healthzBindAddress hostnameOverride iptables.localhostNodePorts iptables.masqueradeAll
+iptables.masqueradeBit iptables.minSyncPeriod iptables.syncPeriod ipvs.excludeCIDRs ipvs.minSyncPeriod ipvs.scheduler
+ipvs.strictARP ipvs.syncPeriod ipvs.tcpFinTimeout ipvs.tcpTimeout ipvs.udpTimeout logging.flushFrequency logging.format
+logging.options logging.verbosity logging.vmodule metricsBindAddress mode nftables.masqueradeAll nftables.masqueradeBit
+nftables.minSyncPeriod nftables.syncPeriod nodePortAddresses oomScoreAdj portRange showHiddenMetricsForVersion
+windowsRunAsService winkernel
 """
 
 
@@ -67,6 +83,21 @@ def test_every_flag_of_kube_proxy_is_known() -> None:
     parser = argparse.ArgumentParser()
     agent.add_arguments(parser)
     assert [flag for flag in OF_KUBE_PROXY.split() if flag not in parser._option_string_actions] == []
+
+
+def test_every_field_of_its_file_is_known_and_no_other() -> None:
+    assert sorted(field.path for field in FIELDS) == FIELDS_OF_KUBE_PROXY.split()
+
+
+@pytest.mark.parametrize("field", [field for field in FIELDS if field.instead], ids=lambda field: field.path)
+def test_whoever_sets_a_field_without_effect_is_told(field: Field) -> None:
+    values = {
+        Kind.BOOLEAN: True, Kind.INTEGER: 7, Kind.NUMBER: 7.0, Kind.DURATION: Duration(7), Kind.WORDS: ["10.0.0.0/8"],
+        Kind.GATES: {"A": True}, Kind.TEXT: "something",
+    }  # fmt: skip
+    value = values.get(field.kind, [{"filePattern": "a"}] if field.path == "logging.vmodule" else {"a": "b"})
+    configuration = with_value(KubeProxyConfiguration(), field.path, value)
+    assert without_effect(configuration) == [f"{field.path}: no effect: {field.instead}"]
 
 
 def test_the_page_about_them_is_the_table_that_reads_them() -> None:

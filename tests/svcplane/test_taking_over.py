@@ -6,6 +6,7 @@ the shape of its nftables mode.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -270,6 +271,29 @@ def test_an_agent_takes_over_from_a_kube_proxy_and_gives_back_and_no_connection_
     node.until(more(flowing))
     assert flowing.failures == []
     assert node.chains
+
+
+def test_another_mode_in_the_file_is_taken_up_and_no_connection_is_lost(
+    node: Node, traffic: Callable[[], Traffic]
+) -> None:
+    config = node.folder / "config.yaml"
+
+    def write(mode: str) -> None:
+        head = {"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration", "mode": mode}
+        new = config.with_suffix(".new")
+        new.write_text(json.dumps({**head, "clientConnection": {"kubeconfig": node.kubeconfig}}))
+        new.rename(config)
+
+    write("nftables")
+    node.start_agent(f"--config={config}", "--iptables-variant=legacy")
+    node.until(node.serves)
+    flowing = traffic()
+    for mode in ("iptables", "nftables", "iptables"):
+        node.until(more(flowing))
+        write(mode)
+        node.until(lambda mode=mode: node.chains == (mode == "iptables") and ("svcplane" in node.tables) != node.chains)
+    node.until(more(flowing))
+    assert flowing.failures == []
 
 
 def test_the_tables_of_its_nftables_mode_go_once_ours_are_in(node: Node, traffic: Callable[[], Traffic]) -> None:
