@@ -79,6 +79,7 @@ class Outcome(enum.Enum):
     REJECT = "rejected"  #: ICMP port unreachable: the client knows at once
     DROP = "dropped"  #: silence: the client waits until it gives up
     PASS = "passed"  #: not ours: routed as it is
+    HOLD = "held"  #: a fragment that overtook its first: waits for it. Only the engine sees fragments
 
 
 @dataclass(frozen=True, slots=True)

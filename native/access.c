@@ -33,6 +33,8 @@ bool access_counters(struct engine *engine, void *argument)
 		.engine = engine->counters,
 		.flows = engine->flows.counters,
 		.affinities = engine->affinities.counters,
+		.held = engine->held.counters,
+		.held_used = engine->held.used,
 		.flows_used = engine->flows.used,
 		.affinities_used = engine->affinities.used,
 		.now = engine->now,

@@ -21,16 +21,20 @@ struct access_settle {
  * @engine:		What went in, and what became of it
  * @flows:		What became of flows
  * @affinities:		What became of remembered clients
+ * @held:		What became of pieces that waited for the first of their packet
  * @flows_used:		Flows there are
  * @affinities_used:	Clients that are remembered
+ * @held_used:		Pieces that wait, or wait to be fetched
  * @now:		The engine's time, in milliseconds
  */
 struct access_counters {
 	struct engine_counters engine;
 	struct flow_counters flows;
 	struct affinity_counters affinities;
+	struct held_counters held;
 	uint32_t flows_used;
 	uint32_t affinities_used;
+	uint32_t held_used;
 	uint64_t now;
 };
 

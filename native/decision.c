@@ -84,6 +84,27 @@ static void decide_error(struct engine *engine, struct packet *packet, struct de
 	icmp_translate(packet, &quoted, flow, direction);
 }
 
+/* Makes the pieces that follow go the way of the first. @flow is NULL if that was not translated. */
+static void remember_first_piece(struct engine *engine, const struct packet *packet, const struct flow *flow,
+				 unsigned int direction, enum decision_outcome outcome)
+{
+	struct fragment *first;
+
+	/* Those that follow what passed pass anyway, unless they would be kept waiting. */
+	if (outcome == DECISION_PASS && !engine->held.capacity)
+		return;
+	first = fragment_add(&engine->fragments, packet, engine->now);
+	if (!flow) {
+		first->fate = outcome == DECISION_PASS ? FRAGMENT_PASS : FRAGMENT_DROP;
+		return;
+	}
+	first->fate = FRAGMENT_TRANSLATE;
+	first->direction = (uint8_t)direction;
+	first->tally = flow->tally;
+	first->new_source = flow->tuples[!direction].destination;
+	first->new_destination = flow->tuples[!direction].source;
+}
+
 /* A packet of a protocol without ports, so of no Service. */
 static void decide_portless(struct engine *engine, struct packet *packet, struct decision *decision)
 {
@@ -94,6 +115,8 @@ static void decide_portless(struct engine *engine, struct packet *packet, struct
 		decide_error(engine, packet, decision);
 	else
 		decide_unserved(table, tuple, service_roles(table, &tuple->destination, tuple->family), decision);
+	if (packet->is_piece)
+		remember_first_piece(engine, packet, NULL, 0, (enum decision_outcome)decision->outcome);
 }
 
 /* A piece of a packet, and not the first. */
@@ -102,6 +125,11 @@ static void decide_fragment(struct engine *engine, struct packet *packet, struct
 	const struct tuple *tuple = &packet->tuple;
 	const struct fragment *first = fragment_find(&engine->fragments, packet, engine->now);
 
+	if (!first && engine->held.capacity) {
+		decision->outcome = DECISION_HOLD;
+		decision->rule = DECISION_FLOW;
+		return;
+	}
 	if (!first) {
 		uint8_t roles = service_roles(engine_table(engine), &tuple->destination, tuple->family);
 
@@ -111,8 +139,12 @@ static void decide_fragment(struct engine *engine, struct packet *packet, struct
 			pass_unknown(decision);
 		return;
 	}
-	if (first->drop) {
+	if (first->fate == FRAGMENT_DROP) {
 		drop(decision, DECISION_FLOW, DECISION_FRAGMENT);
+		return;
+	}
+	if (first->fate == FRAGMENT_PASS) {
+		pass_unknown(decision);
 		return;
 	}
 	decision->rule = DECISION_FLOW;
@@ -121,21 +153,6 @@ static void decide_fragment(struct engine *engine, struct packet *packet, struct
 	nat_rewrite_addresses(packet, &first->new_source, &first->new_destination);
 	engine->flows.tallies[first->tally].packets[first->direction]++;
 	engine->flows.tallies[first->tally].bytes[first->direction] += packet->network_length;
-}
-
-/* Makes the pieces that follow go the way of the first. @flow is NULL if that was dropped or rejected. */
-static void remember_first_piece(struct engine *engine, const struct packet *packet, const struct flow *flow,
-				 unsigned int direction)
-{
-	struct fragment *first = fragment_add(&engine->fragments, packet, engine->now);
-
-	first->drop = !flow;
-	if (!flow)
-		return;
-	first->direction = (uint8_t)direction;
-	first->tally = flow->tally;
-	first->new_source = flow->tuples[!direction].destination;
-	first->new_destination = flow->tuples[!direction].source;
 }
 
 /* The backend for a new connection, by affinity or by chance. */
@@ -312,8 +329,8 @@ static void decide_transport(struct engine *engine, struct packet *packet, struc
 	}
 	if (flow && !carry_on(engine, packet, flow, direction, decision))
 		flow = NULL;
-	if (packet->is_piece && decision->outcome != DECISION_PASS)
-		remember_first_piece(engine, packet, flow, direction);
+	if (packet->is_piece)
+		remember_first_piece(engine, packet, flow, direction, (enum decision_outcome)decision->outcome);
 }
 
 /**

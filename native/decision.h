@@ -15,6 +15,7 @@ struct engine;
  * @DECISION_REJECT:	It is refused, and its sender is told if DECISION_ANSWERED is set
  * @DECISION_DROP:	It is dropped
  * @DECISION_PASS:	It is none of our business: send it where it says
+ * @DECISION_HOLD:	A copy of it waits for the first piece of its packet (engine_release()): forget it here
  * @DECISION_OUTCOMES:	How many there are
  */
 enum decision_outcome {
@@ -22,6 +23,7 @@ enum decision_outcome {
 	DECISION_REJECT,
 	DECISION_DROP,
 	DECISION_PASS,
+	DECISION_HOLD,
 	DECISION_OUTCOMES,
 };
 

@@ -2,6 +2,8 @@
 /* engine.c - batches of packets through one table of Services, with no I/O */
 #include "engine.h"
 
+#include <string.h>
+
 #include "icmp.h"
 
 /**
@@ -43,6 +45,7 @@ static struct engine *engine_carve(struct engine *engine, struct arena *arena, c
 	names_carve(&engine->names.members, arena, config->limits.members);
 	affinity_carve(&engine->affinities, arena, config->affinities);
 	fragment_carve(&engine->fragments, arena);
+	held_carve(&engine->held, arena, config->held);
 	for (unsigned int i = 0; i < 2; i++)
 		service_carve(&engine->tables[i], arena, &config->limits);
 	return engine;
@@ -263,6 +266,81 @@ static void answer(struct engine *engine, const struct packet *packet, uint8_t *
 	engine->counters.answers++;
 }
 
+/* Keeps a copy of a piece that has to wait, or drops it. */
+static void hold(struct engine *engine, const struct packet *packet, const uint8_t *data, enum packet_link link,
+		 struct engine_packet *described)
+{
+	struct held_piece *piece = held_keep(&engine->held, data, described->length, engine->now);
+
+	if (!piece) {
+		described->decision.outcome = DECISION_DROP;
+		described->decision.reason = DECISION_FRAGMENT;
+		return;
+	}
+	piece->link = (uint8_t)link;
+	piece->interface = described->interface;
+	piece->hash = fragment_hash(&engine->fragments, packet);
+}
+
+/* The first piece has come, and its fate is known: decides about those that waited for it. */
+static void decide_held(struct engine *engine, const struct packet *first)
+{
+	uint32_t hash = fragment_hash(&engine->fragments, first);
+
+	for (uint32_t i = 0; i < engine->held.capacity; i++) {
+		struct held_piece *piece = &engine->held.pieces[i];
+		struct packet packet;
+
+		if (piece->state != HELD_WAITING || piece->hash != hash || piece->deadline <= engine->now)
+			continue;
+		packet_parse(&packet, piece->bytes, piece->length, (enum packet_link)piece->link);
+		decision_make(engine, &packet, (struct decision_hint){0}, piece->interface, &piece->decision);
+		if (piece->decision.outcome == DECISION_HOLD)
+			continue; /* the hash is alike by chance */
+		if (piece->decision.outcome != DECISION_DROP) {
+			piece->state = HELD_READY;
+			continue;
+		}
+		engine->held.counters.abandoned++;
+		held_free(&engine->held, piece);
+	}
+}
+
+/**
+ * engine_release() - Fetch a piece that waited for the first of its packet, and may go on now
+ * @engine:	The engine
+ * @memory:	Where it is written
+ * @size:	Bytes that may be written; a piece that is longer is given up
+ * @packet:	Is filled in: it begins at 0, and its decision is DECISION_FORWARD or DECISION_PASS
+ *
+ * To be called after each engine_run() until it gives nothing more, if engine_config.held is not 0; and pieces are to be
+ * sent after the packets of that batch.
+ *
+ * Return: false if there is none
+ */
+bool engine_release(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packet)
+{
+	struct held_piece *piece;
+
+	held_expire(&engine->held, engine->now);
+	for (piece = held_next(&engine->held); piece && piece->length > size; piece = held_next(&engine->held)) {
+		engine->held.counters.abandoned++;
+		held_free(&engine->held, piece);
+	}
+	if (!piece)
+		return false;
+	memcpy(memory, piece->bytes, piece->length);
+	*packet = (struct engine_packet){
+		.length = piece->length,
+		.room = piece->length,
+		.interface = piece->interface,
+		.decision = piece->decision,
+	};
+	engine->held.counters.released++;
+	held_free(&engine->held, piece);
+	return true;
+}
+
 static void run_batch(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets,
 		      size_t count, enum packet_link link)
 {
@@ -286,12 +364,16 @@ static void run_batch(struct engine *engine, uint8_t *memory, size_t size, struc
 		struct decision *decision = &packets[i].decision;
 
 		decision_make(engine, &engine->packets[i], engine->hints[i], packets[i].interface, decision);
+		if (decision->outcome == DECISION_HOLD)
+			hold(engine, &engine->packets[i], memory + packets[i].offset, link, &packets[i]);
 		engine->counters.outcomes[decision->outcome]++;
 		engine->counters.reasons[decision->reason]++;
 		if (decision->outcome == DECISION_REJECT)
 			answer(engine, &engine->packets[i], memory + packets[i].offset, &packets[i]);
 		if (!engine->packets[i].is_unfinished)
 			packets[i].flags &= (uint16_t)~ENGINE_UNFINISHED;
+		if (engine->held.used > 0 && engine->packets[i].is_piece && engine->packets[i].kind >= PACKET_PORTLESS)
+			decide_held(engine, &engine->packets[i]);
 	}
 	engine->counters.packets += count;
 }

@@ -10,6 +10,7 @@
 #include "decision.h"
 #include "flow.h"
 #include "fragment.h"
+#include "held.h"
 #include "limit.h"
 #include "packet.h"
 #include "random.h"
@@ -31,6 +32,8 @@
  * @seed:	Secret of chance; the same seed and packets give the same run
  * @timeouts:	How long flows may be silent
  * @answers:	How many rejected packets are answered
+ * @held:	Pieces that may wait for the first of their packet; 0 if whoever runs the engine does not fetch them
+ *		by engine_release()
  */
 struct engine_config {
 	struct service_limits limits;
@@ -40,6 +43,7 @@ struct engine_config {
 	struct hash_key seed;
 	struct tracking_timeouts timeouts;
 	struct limit_rates answers;
+	uint32_t held;
 };
 
 /* The checksum of the transport is left to a network card (offload.h); taken away if it no longer is. */
@@ -89,6 +93,7 @@ struct engine_counters {
  * @flows:	The flows that are known
  * @affinities:	The clients that are remembered
  * @fragments:	The packets of which pieces may still come
+ * @held:	The pieces that wait for the first of their packet
  * @names:	The numbers of backends
  * @tables:	The table in force, and the one that is changed
  * @current:	Which of them is in force
@@ -108,6 +113,7 @@ struct engine {
 	struct flow_table flows;
 	struct affinity_table affinities;
 	struct fragment_table fragments;
+	struct held_table held;
 	struct update_names names;
 	struct service_table tables[2];
 	unsigned int current;
@@ -132,6 +138,7 @@ bool engine_settle(struct engine *engine, uint32_t entries);
 bool engine_flow_goes_on(struct engine *engine, struct flow *flow);
 void engine_run(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets, size_t count,
 		enum packet_link link, uint64_t now);
+bool engine_release(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packet);
 
 /**
  * engine_table() - The table in force

@@ -12,10 +12,10 @@
  * to those that follow: their addresses are translated, and nothing else has to be. The checksum of the transport
  * header is in the first piece, and its delta is the same whether the packet is whole or not.
  *
- * Pieces are not put together here and not kept waiting. One that overtakes the first piece finds nothing; it is
- * dropped if it is for a cluster IP and otherwise goes on as it is, since traffic that has nothing to do with
- * Services comes in pieces too. Its receiver cannot put the packet together, and it is sent again or is lost, as UDP
- * may be. SCTP whose ports change cannot be translated in pieces, because its checksum covers them all.
+ * Pieces are not put together here. One that overtakes the first piece finds nothing, and waits for it (held.c) if the
+ * engine was made so. If not, it is dropped if it is for a cluster IP and otherwise goes on as it is, since traffic that
+ * has nothing to do with Services comes in pieces too; its receiver cannot put the packet together then. SCTP whose ports
+ * change cannot be translated in pieces, because its checksum covers them all.
  *
  * The memory of first pieces is a ring of FRAGMENT_PACKETS. A flood of first pieces makes others be forgotten early;
  * it cannot do more.
@@ -50,6 +50,18 @@ static struct fragment common_to(const struct fragment_table *table, const struc
 	memcpy(words + 2, &common.destination, sizeof(common.destination));
 	common.hash = (uint32_t)hash_words(&table->key, words, 5);
 	return common;
+}
+
+/**
+ * fragment_hash() - What the pieces of one packet have in common, as a number
+ * @table:	The table
+ * @packet:	Any of them
+ *
+ * Return: a hash, which pieces of other packets have only by chance
+ */
+uint32_t fragment_hash(const struct fragment_table *table, const struct packet *packet)
+{
+	return common_to(table, packet).hash;
 }
 
 static struct fragment *find(struct fragment_table *table, const struct fragment *common)

@@ -19,15 +19,27 @@
 #define FRAGMENT_MILLISECONDS 30000
 
 /**
+ * enum fragment_fate - What is done with the pieces that follow
+ * @FRAGMENT_DROP:	They are dropped, as the first was dropped or rejected
+ * @FRAGMENT_PASS:	They go on as they are
+ * @FRAGMENT_TRANSLATE:	Their addresses become others
+ */
+enum fragment_fate {
+	FRAGMENT_DROP,
+	FRAGMENT_PASS,
+	FRAGMENT_TRANSLATE,
+};
+
+/**
  * struct fragment - What was decided about one packet that came in pieces
  * @source:		As in its pieces
  * @destination:	As in its pieces
  * @identification:	As in its pieces
  * @family:		TUPLE_IPV4 or TUPLE_IPV6; 0 if the entry is not in use
  * @protocol:		Of an IPv4 packet; 0 for IPv6, where the identification is enough (RFC 8200, 4.5)
- * @drop:		The pieces are dropped
+ * @fate:		enum fragment_fate
  * @direction:		Which way the pieces go
- * @hash:		The hash of all above but @drop and @direction
+ * @hash:		The hash of all above but @fate and @direction
  * @tally:		Where they are counted
  * @deadline:		When this is forgotten, in milliseconds
  * @new_source:		What becomes of the source
@@ -39,7 +51,7 @@ struct fragment {
 	uint32_t identification;
 	uint8_t family;
 	uint8_t protocol;
-	uint8_t drop;
+	uint8_t fate;
 	uint8_t direction;
 	uint32_t hash;
 	uint32_t tally;
@@ -62,6 +74,7 @@ struct fragment_table {
 	uint32_t next;
 };
 
+uint32_t fragment_hash(const struct fragment_table *table, const struct packet *packet);
 void fragment_carve(struct fragment_table *table, struct arena *arena);
 struct fragment *fragment_find(struct fragment_table *table, const struct packet *packet, uint64_t now);
 struct fragment *fragment_add(struct fragment_table *table, const struct packet *packet, uint64_t now);

@@ -25,6 +25,7 @@
  *	DECISION_FORWARD	send what is there now where its addresses say
  *	DECISION_PASS		nothing was changed: let it go on as if nobody had looked
  *	DECISION_DROP		forget it
+ *	DECISION_HOLD		forget it: the engine has a copy, and gives it out later (only if it was asked to)
  *	DECISION_REJECT		with DECISION_ANSWERED, send what is there now back to where the packet came from;
  *				without, forget it
  *

@@ -23,7 +23,7 @@ from dataplane.steps import Step
 from dataplane.table import Family, ForwardingTable
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.image import Host
-from dataplane.userspace.limits import LINUX_TIMEOUTS, RFC_TIMEOUTS
+from dataplane.userspace.limits import LINUX_TIMEOUTS, RFC_TIMEOUTS, Limits
 from dataplane.userspace.pcap import Capture, Captured, read, write
 from dataplane.userspace.result import Result
 from dataplane.userspace.telling import packet_of, steps
@@ -34,6 +34,7 @@ from svcplane.node_flags import add_node_flags, node_options
 from svcplane.question import addresses_of, find_node
 
 _LOOPBACK = ("127.0.0.1", "::1")
+_LIMITS = Limits(held=256)
 _TIMEOUTS = {"rfc": RFC_TIMEOUTS, "linux": LINUX_TIMEOUTS}
 
 
@@ -56,10 +57,10 @@ def run(args: argparse.Namespace) -> int:
     node = _imagine(args)
     capture = _read(args.capture)
     sent: list[Captured] = []
-    with Engine(node.host, timeouts=_TIMEOUTS[args.timeouts], seed=args.seed) as engine:
+    with Engine(node.host, limits=_LIMITS, timeouts=_TIMEOUTS[args.timeouts], seed=args.seed) as engine:
         engine.apply(node.table)
-        for number, told in enumerate(_replay(engine, node, capture), 1):
-            print(json.dumps(told.as_json(number), ensure_ascii=False) if args.json else told.as_text(number, args.why))
+        for told in _replay(engine, node, capture):
+            print(json.dumps(told.as_json(), ensure_ascii=False) if args.json else told.as_text(args.why))
             if told.result.outcome in (Outcome.FORWARD, Outcome.PASS) or told.result.answered:
                 sent.append(Captured(told.captured.nanoseconds, told.result.data))
     if args.write:
@@ -81,27 +82,34 @@ class _ImaginedNode(msgspec.Struct, frozen=True):
 
 
 class _Told(msgspec.Struct, frozen=True):
-    """One packet: as it came, what was done, what left, and why."""
+    """One packet: as it came, what was done, what left, and why.
 
+    One that was `held` is told twice: when it came, and, with the number of the packet it waited for, when it left.
+    """
+
+    number: int
     captured: Captured
     seconds: float  #: since the first packet
     before: Packet | None
     result: Result
     after: Packet | None
     steps: tuple[Step, ...]
+    held: bool = False
 
-    def as_text(self, number: int, why: bool) -> str:
+    def as_text(self, why: bool) -> str:
         result, before = self.result, self.before or "a packet without ports"
-        line = f"{number:>5} {self.seconds:11.6f} {before}: {_outcome(result)}"
+        before = "a fragment that waited for it" if self.held else before
+        line = f"{self.number:>5} {self.seconds:11.6f} {before}: {_outcome(result)}"
         if self.after is not None and self.after != self.before:
             line += f", as {self.after.source} → {self.after.destination}"
         told = [f"{'':18}{s.rule.value} {s.answer} ({s.looked_at})" for s in self.steps] if why else []
         return "\n".join((line, *told))
 
-    def as_json(self, number: int) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         result = self.result
         return {
-            "number": number,
+            "number": self.number,
+            "waited": self.held,
             "seconds": self.seconds,
             "packet": _packet(self.before),
             "outcome": result.outcome.value,
@@ -136,14 +144,17 @@ def _packet(packet: Packet | None) -> dict[str, str] | None:
 def _replay(engine: Engine, node: _ImaginedNode, capture: Capture) -> Iterator[_Told]:
     begin = capture.packets[0].nanoseconds if capture.packets else 0
     now = 0.0
-    for captured in capture.packets:
+    for number, captured in enumerate(capture.packets, 1):
         # Times that go back, as captures on several processors have them, count as no time passed.
         now = max(now, (captured.nanoseconds - begin) / 1e9)
         interface = node.interface(packet_of(captured.data, capture.link, None))
         result = engine.send(captured.data, now, interface, capture.link)
         before = packet_of(captured.data, capture.link, interface)
         after = packet_of(result.data, capture.link, interface) if result.outcome is Outcome.FORWARD else None
-        yield _Told(captured, now, before, result, after, steps(node.table, node.host, before, result, now))
+        told = steps(node.table, node.host, before, result, now)
+        yield _Told(number, captured, now, before, result, after, told)
+        for piece in engine.released():
+            yield _Told(number, captured, now, None, piece, None, (), held=True)
 
 
 def _imagine(args: argparse.Namespace) -> _ImaginedNode:

@@ -259,6 +259,16 @@ class Engine:
         self.run(batch, now)
         return self.result(batch, 0)
 
+    def released(self) -> Iterator[Result]:
+        """Fragments that overtook the first of their packet, waited for it, and may go on now, in their order.
+
+        To be asked after each `run` or `send`, if `Limits.held` is not 0.
+        """
+        batch = Batch(bytearray(lib.HELD_BYTES), 1)
+        batch.count = 1
+        while lib.engine_release(self._engine, batch.memory, len(batch.memory), batch.packets):
+            yield self.result(batch, 0)
+
     # What it knows
 
     @property
@@ -290,6 +300,7 @@ class Engine:
             reasons={reason: n for reason, n in zip(REASONS, counted.reasons, strict=True) if reason is not None},
             flows={"used": copy.flows_used, **fields(copy.flows)},
             clients={"used": copy.affinities_used, **fields(copy.affinities)},
+            held={"used": copy.held_used, **fields(copy.held)},
         )
 
     def tallies(self) -> dict[tuple[str, Endpoint], Tally]:

@@ -63,9 +63,9 @@ class Tally:
 class Counters:
     """What went in, and what became of it: `packets` is the sum of `outcomes`, the drops that of `reasons`.
 
-    `answers` counts the rejected packets whose sender was told, `withheld` those whose sender was not, as that were too
-    many answers at once. `flows` and `clients` count flows, and clients with
-    affinity, by what became of them (native/flow.h, native/affinity.h).
+    `answers` counts the rejected packets whose sender was told, `withheld` those whose sender was not, as there were
+    too many answers. `flows`, `clients` and `held` count flows, clients with affinity and fragments that waited, by
+    what became of them (native/flow.h, native/affinity.h, native/held.h).
     """
 
     packets: int
@@ -76,3 +76,4 @@ class Counters:
     reasons: Mapping[Reason, int]
     flows: Mapping[str, int]
     clients: Mapping[str, int]
+    held: Mapping[str, int]

@@ -24,6 +24,7 @@ class Limits:
     tallies: int = 1_048_576  #: backends counted apart, those of flows that outlive their backend among them
     members: int = 524_288  #: backends of pools with affinity
     maglevs: int = 64  #: pools picked from by Maglev; each takes 128 kB, and a millisecond when a table is loaded
+    held: int = 0  #: fragments that wait for the first of their packet, of 2 kB; for who fetches them (Engine.released)
 
 
 @dataclass(frozen=True, slots=True)

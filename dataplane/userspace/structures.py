@@ -38,7 +38,7 @@ def native_config(limits: Limits, timeouts: Timeouts, answers: AnswerRates, seed
     config.limits.backends, config.limits.endpoints = limits.backends, limits.serving
     config.limits.ranges, config.limits.addresses = limits.ranges, limits.addresses
     config.limits.tallies, config.limits.members = limits.tallies, limits.members
-    config.limits.maglevs = limits.maglevs
+    config.limits.maglevs, config.held = limits.maglevs, limits.held
     config.key.first, config.key.second, config.seed.first, config.seed.second = words
     config.timeouts.milliseconds = [int(seconds * 1000) for seconds in astuple(timeouts)]
     _fill_rate(config.answers.all, answers.all)

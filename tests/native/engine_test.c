@@ -102,6 +102,8 @@ static void run(struct engine *engine, uint64_t now)
 	/* A packet that says it is where nothing is. */
 	packets[next_random(BATCH)].offset = UINT32_MAX - next_random(100);
 	engine_run(engine, memory, size, packets, BATCH, next_random(16) ? PACKET_LINK_IP : PACKET_LINK_ETHERNET, now);
+	while (next_random(8) && engine_release(engine, scratch, 1 + next_random(sizeof(scratch)), packets))
+		expect(packets[0].length <= sizeof(scratch), "a piece fits");
 	free(memory);
 }
 
@@ -130,13 +132,19 @@ int main(int count, char **arguments)
 		drops += counters->reasons[i];
 	expect(counters->packets == batches * BATCH, "all packets are counted");
 	expect(counters->outcomes[DECISION_FORWARD] + counters->outcomes[DECISION_REJECT] +
-			       counters->outcomes[DECISION_PASS] + drops == counters->packets,
+			       counters->outcomes[DECISION_PASS] + counters->outcomes[DECISION_HOLD] + drops ==
+		       counters->packets,
 	       "in is out and drops");
 	expect(counters->outcomes[DECISION_FORWARD] > counters->packets / 20, "some packets are forwarded");
 	expect(counters->answers > 0, "some senders are told");
 	expect(engine->flows.counters.evicted > 0, "the flow table was full at times");
 	expect(engine->flows.counters.expired > 0, "flows have expired");
 	expect(engine->affinities.counters.refused > 0, "the affinity table was full at times");
+	const struct held_counters *held = &engine->held.counters;
+
+	expect(held->kept == counters->outcomes[DECISION_HOLD], "pieces that wait are counted");
+	expect(held->kept == held->released + held->abandoned + engine->held.used, "no piece is lost");
+	expect(held->released > 0 && held->abandoned > 0 && held->refused > 0, "pieces wait, and not too many");
 	engine_destroy(engine);
 	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }

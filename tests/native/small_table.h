@@ -15,6 +15,8 @@ static inline struct engine *small_engine(uint32_t flows)
 		.flows = flows,
 		.affinities = 4,
 		.timeouts = {{100, 200, 100, 500, 50}},
+		.answers = {{50, 10, 10}, {6, 10, 1}},
+		.held = 4,
 	};
 
 	return engine_create(&config);

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from scapy.layers.inet import IP, UDP, defragment, fragment
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scapy.layers.inet import ICMP, IP, UDP, defragment, fragment
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, defragment6, fragment6
 from scapy.packet import Raw
 
 from dataplane.reference import Outcome
-from dataplane.table import Family
+from dataplane.table import Backend, Family, Forward, Frontend, FrontendKey, Pool, Protocol
+from dataplane.userspace.engine import Engine
+from dataplane.userspace.limits import Limits
 from dataplane.userspace.result import Reason
-from small_node import Names, Node
-from wire import read
+from small_node import HOST, LIMITS, NAMES, Names, Node, small_table
+from wire import read, with_right_checksums
+
+NodeWith = Callable[[Limits], Node]
 
 PAYLOAD = bytes(range(256)) * 12
+
+OTHERS = {
+    Family.IPV4: [f"10.96.1.{host}" for host in range(5)],
+    Family.IPV6: [f"fd00:96::1:{host}" for host in range(5)],
+}
 
 
 def pieces(family: Family, source: str, port: int, destination: str, destination_port: int) -> list[bytes]:
@@ -26,7 +42,10 @@ def pieces(family: Family, source: str, port: int, destination: str, destination
 
 def together(family: Family, parts: list[bytes]) -> IP | IPv6:
     """What the receiver puts together, read anew so that Scapy computes nothing itself."""
-    whole = defragment([IP(p) for p in parts])[0] if family is Family.IPV4 else defragment6([IPv6(p) for p in parts])
+    if family is Family.IPV4:
+        whole = defragment(sorted(map(IP, parts), key=lambda piece: piece.frag))[0]
+    else:
+        whole = defragment6(sorted(map(IPv6, parts), key=lambda piece: piece[IPv6ExtHdrFragment].offset))
     return read(bytes(whole))
 
 
@@ -93,3 +112,128 @@ def test_an_atomic_fragment_is_a_whole_packet(node: Node) -> None:
     udp = UDP(sport=40000, dport=53) / b"x"
     packet = IPv6(src="fd00:244:1::10", dst="fd00:96::10") / IPv6ExtHdrFragment(id=1, m=0, offset=0) / udp
     assert node.raw(bytes(packet)).outcome is Outcome.FORWARD
+
+
+@pytest.fixture
+def patient(node_with: NodeWith) -> Node:
+    """A node where fragments wait for the first of their packet."""
+    return node_with(replace(LIMITS, held=4))
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+@pytest.mark.parametrize("client", ["pod", "outside"])
+def test_pieces_in_any_order_all_go_to_the_backend(
+    patient: Node, names: Names, order: tuple[int, ...], client: str
+) -> None:
+    parts = pieces(names.family, getattr(names, client), 40000, names.service, 53)
+    came: list[bytes] = []
+    for number in order:
+        result = patient.raw(parts[number])
+        if result.outcome is not Outcome.HOLD:
+            came.append(result.data)
+        came += [piece.data for piece in patient.engine.released()]
+    assert len(came) == 3
+    assert {read(data).dst for data in came} == {names.dns}
+    whole = together(names.family, came)
+    assert bytes(whole)[-len(PAYLOAD) :] == PAYLOAD
+    assert bytes(whole) == with_right_checksums(bytes(whole))
+
+
+def test_a_hairpin_in_pieces_out_of_order_is_masqueraded_whole(patient: Node, names: Names) -> None:
+    # The backend itself asks for its Service: what comes back must come through this node.
+    table = patient.engine.table
+    key = FrontendKey(names.service, Protocol.UDP, 53)
+    forward = Forward(Pool((Backend(names.dns, 8053, True),)), False)
+    patient.engine.apply(
+        replace(table, frontends={**table.frontends, key: Frontend(key, "default/dns:dns", forward, forward, forward)})
+    )
+    first, second, third = pieces(names.family, names.dns, 40000, names.service, 53)
+    for piece in (third, second):
+        assert patient.raw(piece).outcome is Outcome.HOLD
+    assert patient.raw(first).hairpin
+    assert [(read(p.data).src, read(p.data).dst) for p in patient.engine.released()] == [(names.node, names.dns)] * 2
+
+
+def test_pieces_that_waited_for_what_is_none_of_our_business_pass_as_they_came(patient: Node, names: Names) -> None:
+    first, second, third = pieces(names.family, names.pod, 40000, names.elsewhere, 53)
+    assert patient.raw(second).outcome is Outcome.HOLD
+    assert patient.raw(first).outcome is Outcome.PASS
+    assert [(piece.outcome, piece.data) for piece in patient.engine.released()] == [(Outcome.PASS, second)]
+    assert patient.raw(third).outcome is Outcome.PASS
+
+
+def test_pieces_of_a_ping_wait_too(patient: Node) -> None:
+    first, second = (
+        bytes(p) for p in fragment(IP(src="10.244.1.10", dst="10.244.2.23", id=7) / ICMP() / PAYLOAD, 1600)
+    )
+    assert patient.raw(second).outcome is Outcome.HOLD
+    assert patient.raw(first).outcome is Outcome.PASS
+    assert [piece.data for piece in patient.engine.released()] == [second]
+
+
+def test_pieces_that_waited_for_what_is_rejected_are_dropped(patient: Node, names: Names) -> None:
+    first, second, _ = pieces(names.family, names.pod, 40000, names.service, 99)
+    patient.raw(second)
+    assert patient.raw(first).outcome is Outcome.REJECT
+    assert list(patient.engine.released()) == []
+    assert patient.engine.counters.held == {"used": 0, "kept": 1, "released": 0, "abandoned": 1, "refused": 0}
+
+
+def test_a_piece_waits_for_a_second_and_no_longer(patient: Node, names: Names) -> None:
+    first, second, third = pieces(names.family, names.pod, 40000, names.service, 53)
+    patient.raw(second)
+    patient.now = 0.5
+    patient.raw(third)
+    patient.now = 1.2
+    patient.raw(first)
+    assert len(list(patient.engine.released())) == 1
+    assert patient.engine.counters.held == {"used": 0, "kept": 2, "released": 1, "abandoned": 1, "refused": 0}
+
+
+def test_pieces_that_nobody_fetches_are_given_up(patient: Node, names: Names) -> None:
+    first, second, _ = pieces(names.family, names.pod, 40000, names.service, 53)
+    patient.raw(second)
+    patient.raw(first)
+    patient.now = 1.2
+    patient.raw(first)
+    assert list(patient.engine.released()) == []
+
+
+def test_when_all_places_are_taken_a_new_piece_is_dropped_and_those_that_wait_stay(patient: Node, names: Names) -> None:
+    first, second, _ = pieces(names.family, names.pod, 40000, names.service, 53)
+    assert patient.raw(second).outcome is Outcome.HOLD
+    flood = [patient.raw(pieces(names.family, names.outside, 1, to, 53)[1]) for to in OTHERS[names.family]]
+    assert [result.outcome for result in flood] == [Outcome.HOLD] * 3 + [Outcome.DROP] * 2
+    assert flood[-1].reason is Reason.FRAGMENT
+    patient.raw(first)
+    assert len(list(patient.engine.released())) == 1
+
+
+def test_a_piece_too_long_to_wait_is_dropped(patient: Node) -> None:
+    _, later = (bytes(p) for p in fragment(IP(src="10.244.1.10", dst="10.96.0.10", id=7) / UDP() / bytes(5000), 2600))
+    result = patient.raw(later)
+    assert (result.outcome, result.reason) == (Outcome.DROP, Reason.FRAGMENT)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 900)), max_size=40),
+    st.sampled_from(Family),
+)
+def test_no_piece_is_lost_or_doubled_whatever_the_order(sent: list[tuple[int, int, int]], family: Family) -> None:
+    names = NAMES[family]
+    destinations = ((names.service, 53), (names.service, 99), (names.elsewhere, 53), (names.service, 80))
+    parts = [pieces(family, names.pod, 40000 + i, *to) for i, to in enumerate(destinations)]
+    with Engine(HOST, limits=replace(LIMITS, held=4), seed=1) as engine:
+        engine.apply(small_table())
+        node, milliseconds = Node(engine), 0
+        for packet, number, passed in sent:
+            milliseconds += passed
+            node.now = milliseconds / 1000
+            node.raw(parts[packet][number])
+            for piece in engine.released():
+                assert piece.outcome in (Outcome.FORWARD, Outcome.PASS)
+        counters = engine.counters
+    held = counters.held
+    assert counters.packets == len(sent) == sum(counters.outcomes.values())
+    assert counters.outcomes[Outcome.HOLD] == held["kept"] == held["released"] + held["abandoned"] + held["used"]
+    assert held["used"] <= 4

@@ -11,6 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct engine *engine = small_engine(8);
 	struct engine_packet packets[MOST_PACKETS] = {0};
 	uint8_t *copy = fuzz_copy(data, size);
+	uint8_t released[UINT8_MAX];
+	struct engine_packet piece;
 	uint64_t now = 0, drops = 0;
 	size_t count = 0;
 
@@ -25,7 +27,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		at += 2 + (size_t)data[at];
 	}
 	engine_run(engine, copy, size, packets, count / 2, PACKET_LINK_IP, 0);
+	while (engine_release(engine, released, sizeof(released), &piece))
+		fuzz_expect(piece.decision.outcome == DECISION_FORWARD || piece.decision.outcome == DECISION_PASS);
 	engine_run(engine, copy, size, packets + count / 2, count - count / 2, PACKET_LINK_IP, now);
+	while (engine_release(engine, released, sizeof(released), &piece))
+		fuzz_expect(piece.length <= sizeof(released));
 
 	const struct engine_counters *counters = &engine->counters;
 
@@ -33,8 +39,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		drops += counters->reasons[i];
 	fuzz_expect(counters->packets == count && counters->outcomes[DECISION_DROP] == drops);
 	fuzz_expect(counters->outcomes[DECISION_FORWARD] + counters->outcomes[DECISION_REJECT] +
-			    counters->outcomes[DECISION_PASS] + drops ==
+			    counters->outcomes[DECISION_PASS] + counters->outcomes[DECISION_HOLD] + drops ==
 		    count);
+
+	const struct held_counters *held = &engine->held.counters;
+
+	fuzz_expect(held->kept == counters->outcomes[DECISION_HOLD]);
+	fuzz_expect(held->kept == held->released + held->abandoned + engine->held.used);
 	engine_destroy(engine);
 	free(copy);
 	return 0;
