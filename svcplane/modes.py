@@ -78,7 +78,8 @@ def make_dataplane(configuration: KubeProxyConfiguration, iptables: IptablesFlag
 def make_traffic(mode: str) -> TrafficSource | None:
     """Who counts what is forwarded in this mode, in the calling thread's network namespace. None if nobody can."""
     try:
-        return ConntrackTraffic()
+        # IPVS translates by itself: the kernel does not mark its connections as translated by NAT.
+        return ConntrackTraffic(only_translated=mode != "ipvs")
     except OSError as error:
         _log.warning("traffic is not counted: the connection table can't be listened to: %s", error)
         return None

@@ -17,7 +17,8 @@ T = TypeVar("T")
 class Served:
     """A server in a thread of its own. The store belongs to that thread: reach it through `call`."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, listening: socket.socket | None = None, **options: Any) -> None:
+        """`listening`: where, if not on a free port of 127.0.0.1. `options` are the store's."""
         self.store = Store(seed=1, **options)
         self.server = ApiServer(
             self.store, address="192.0.2.10", bookmarks=0.05, logs=lambda pod: f"I am {pod['metadata']['name']}\n"
@@ -25,7 +26,7 @@ class Served:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        listening = socket.create_server(("127.0.0.1", 0))
+        listening = listening or socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         asyncio.run_coroutine_threadsafe(self.server.start([listening]), self._loop).result(10)
 

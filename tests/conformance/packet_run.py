@@ -107,28 +107,43 @@ class PacketRun:
 
     def run(self) -> list[str]:
         """Everything that is not as expected, in words."""
-        n1 = self.machines["n1"]
-        dataplane = n1.call(self.mode.make)
-        control_plane, failures = ControlPlane(self.case, self.mode.options), []
-        health_checks = HealthCheckThread(n1)
-        try:
+        failures = []
+        with self._programming() as take, contextlib.ExitStack() as stack:
+            stack.callback(self._hang_up)
             for number, step in enumerate(self.case.steps):
-                table = control_plane.take(step)
-                if step.restart:
-                    dataplane = n1.call(self.mode.make)
-                n1.call(partial(dataplane.apply, table))
-                health_checks.update(control_plane.health_checks, table.node_addresses)
-                at_once = AT_ONCE if _do_not_touch_each_other(step, table) else 1
+                at_once = AT_ONCE if _do_not_touch_each_other(step, take(step)) else 1
                 with ThreadPoolExecutor(at_once) as threads:
                     for probe, wrong in zip(step.probes, threads.map(self._run, step.probes), strict=True):
                         failures += [f"step {number}, {probe}: {failure}" for failure in wrong]
+        return failures
+
+    def _hang_up(self) -> None:
+        for connection in self.held.values():
+            connection.close()
+
+    @contextlib.contextmanager
+    def _programming(self) -> Iterator[Callable[[Step], ForwardingTable]]:
+        """What is called with each step, and has it in force when it returns."""
+        n1 = self.machines["n1"]
+        dataplane = n1.call(self.mode.make)
+        control_plane = ControlPlane(self.case, self.mode.options)
+        health_checks = HealthCheckThread(n1)
+
+        def take(step: Step) -> ForwardingTable:
+            nonlocal dataplane
+            table = control_plane.take(step)
+            if step.restart:
+                dataplane = n1.call(self.mode.make)
+            n1.call(partial(dataplane.apply, table))
+            health_checks.update(control_plane.health_checks, table.node_addresses)
+            return table
+
+        try:
+            yield take
         finally:
-            for connection in self.held.values():
-                connection.close()
             health_checks.close()
             n1.call(dataplane.cleanup)
             n1.call(forget_flows)
-        return failures
 
     def _run(self, probe: Probe) -> list[str]:
         expected = probe.expectation(self.mode.expectations)
