@@ -17,7 +17,7 @@
  * the same table, so that several nodes agree without talking to each other.
  *
  * With weights, whoever has the greatest takes a slot each time it is its turn, and the others as often as they have
- * saved as much: so the slots that a backend is ahead or behind of its share stay below two.
+ * saved as much: so no backend is ahead or behind of its share by more slots than there are backends.
  *
  * A list need not be written down: it begins at a slot and goes on in equal steps, round and round. As the number of
  * slots is a prime, that comes by every slot once, whatever the step.
