@@ -34,7 +34,7 @@ class Plan:
 
     @staticmethod
     def quick() -> Plan:
-        return Plan(rounds=3, seconds=0.3, warm_up=0.05, start_limit=40.0)
+        return Plan(seconds=0.2, warm_up=0.05, start_limit=40.0)
 
 
 class Arena:

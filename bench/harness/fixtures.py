@@ -16,12 +16,13 @@ from bench.harness.contenders import Contender, chosen, everybody
 from bench.harness.results import Measured, Metric, Results
 from dataplane.errors import InputError
 
+QUICK_CONTENDERS = "*nftables,*legacy,*ipvs,*userspace*"
 QUICK_SCALES, FULL_SCALES = "1000", "10,1000,10000,30000"
 
 
 def add_options(group: pytest.OptionGroup) -> None:
     group.addoption("--quick", action="store_true", help="fewer cases, rounds and Services: under three minutes")
-    group.addoption("--contenders", default="*", help="whom to measure, as patterns: 'svcplane*,kube-proxy ipt*'")
+    group.addoption("--contenders", help=f"whom to measure, as patterns (default: all; quick: {QUICK_CONTENDERS})")
     group.addoption("--scales", help=f"numbers of Services for packets (default: {FULL_SCALES}; quick: {QUICK_SCALES})")
     group.addoption("--rounds", type=int, help="samples of each figure")
     group.addoption("--output", metavar="FILE", help="where the results go, as JSON (default: in bench/results)")
@@ -79,7 +80,7 @@ def arenas(request: pytest.FixtureRequest, plan: Plan) -> Iterator[Arenas]:
     option = request.config.getoption
     try:
         found = everybody(option("--kube-proxy"), option("--kube-proxy-flags"))
-        contenders = chosen(found, option("--contenders"))
+        contenders = chosen(found, option("--contenders") or (QUICK_CONTENDERS if option("--quick") else "*"))
     except InputError as error:
         raise pytest.UsageError(str(error)) from None
     all_of_them = Arenas(contenders, plan)

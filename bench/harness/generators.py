@@ -52,6 +52,12 @@ def figures_of(program: Program, timeout: float) -> Figures:
     return result
 
 
+def time_at(asked: Figures, quantile: str, of: str = "connecting") -> float:
+    """A quantile in µs. If nothing was answered, all had to wait for as long as was measured, or longer."""
+    histogram = asked[of]
+    return float(histogram[quantile]) if histogram["count"] else float(asked["seconds"]) * 1e6
+
+
 def _packet_words(world: World, target: Target, packets: Packets) -> tuple[str, ...]:
     flows = max(packets.flows, 1)
     return (

@@ -17,7 +17,7 @@ from statistics import median
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
-FEWEST = 3  #: samples; of fewer nobody knows how far they may be from the truth
+FEWEST = 5  #: samples; that all of fewer rounds point one way is chance too often: once in 8 with three
 MATTERS = 0.10  #: a difference of less than this part is not told as one, however sure it is
 
 __all__ = ["MATTERS", "Ratio", "Verdict", "chi_square", "median", "paired_ratio", "spread", "unpaired_ratio", "verdict"]

@@ -1,12 +1,19 @@
-"""Two runs: what has changed beyond noise?"""
+"""Two runs: what has changed beyond noise?
+
+What was measured beside the ceiling ("no service") is compared as times the ceiling of its own run, round by round: a
+machine that was slower the second time was slower for both. How the ceiling itself has changed is said of the machine.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
+from bench.harness.contenders import CEILING
 from bench.harness.results import Measured, Results
 from bench.harness.statistics import MATTERS, Verdict, spread, unpaired_ratio, verdict
 from bench.page.summary import digits, told
+
+Key = tuple[str, str, str, str, int]
 
 
 def compare(before: Results, after: Results) -> str:
@@ -28,9 +35,9 @@ def _lines(before: Results, after: Results) -> Iterator[str]:
         if bool(was.trouble) != bool(now.trouble):
             yield f"{_name(now)}: {was.trouble or 'was measured'} → {now.trouble or 'is measured'}"
         elif was.samples and now.samples:
-            found, text = _change(was, now)
+            found, text = _change(was, now, _ceiling(old, was), _ceiling(new, now))
             if found in (Verdict.BETTER, Verdict.WORSE):
-                yield f"{found}: {_name(now)}: {text}"
+                yield f"{'machine' if now.contender == CEILING else found}: {_name(now)}: {text}"
             same += found is Verdict.SAME
             unclear += found is Verdict.UNCLEAR
     yield f"about the same: {same}; too noisy to tell: {unclear}"
@@ -39,17 +46,36 @@ def _lines(before: Results, after: Results) -> Iterator[str]:
             yield f"{kind}: {len(missing)} figures"
 
 
-def _change(was: Measured, now: Measured) -> tuple[Verdict, str]:
-    """Noise is what the samples of one run differ by among themselves: a change must be larger."""
-    ratio = unpaired_ratio(now.samples, was.samples)
-    noise = max(MATTERS, spread(was.samples), spread(now.samples))
+def _change(was: Measured, now: Measured, *ceilings: Measured | None) -> tuple[Verdict, str]:
+    """Noise is what the samples of one run differ by among themselves: a change must be larger, and no sample of the
+    one run among those of the other. A report has a hundred figures, and once in twenty is too often there."""
+    before, after = (_relative(each, ceiling) for each, ceiling in zip((was, now), ceilings, strict=True))
+    ratio = unpaired_ratio(after, before)
+    noise = max(MATTERS, spread(before), spread(after))
     found = verdict(ratio, more_is_better=now.metric.more_is_better, matters=noise)
+    if found in (Verdict.BETTER, Verdict.WORSE) and max(min(before), min(after)) <= min(max(before), max(after)):
+        found = Verdict.UNCLEAR
     unit = now.metric.unit
-    text = f"{digits(was.value or 0)} → {digits(now.value or 0)} {unit}, times {told(ratio)}"
+    beside = " beside the ceiling" if ceilings[0] else ""
+    text = f"{digits(was.value or 0)} → {digits(now.value or 0)} {unit}, times {told(ratio)}{beside}"
     return found, text
 
 
-def _key(measured: Measured) -> tuple[str, str, str, str, int]:
+def _relative(measured: Measured, ceiling: Measured | None) -> Sequence[float]:
+    if ceiling is None:
+        return measured.samples
+    return [a / b for a, b in zip(measured.samples, ceiling.samples, strict=False) if b > 0]
+
+
+def _ceiling(run: Mapping[Key, Measured], measured: Measured) -> Measured | None:
+    if measured.contender == CEILING:
+        return None
+    *what, _, services = _key(measured)
+    found = run.get((what[0], what[1], what[2], CEILING, services))
+    return found if found is not None and found.samples else None
+
+
+def _key(measured: Measured) -> Key:
     metric = measured.metric
     return metric.question, metric.name, metric.case, measured.contender, measured.services
 

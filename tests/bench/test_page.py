@@ -143,6 +143,14 @@ def test_what_became_slower_is_told_and_what_only_wavers_is_not(run: Results) ->
     assert "150,000 → 75,000 packets/s" in told[0]
 
 
+def test_a_machine_that_was_slower_is_no_change_of_ours(run: Results) -> None:
+    def slower(m: Measured) -> Measured:
+        return replace(m, samples=tuple((0.4 if m.metric is RATE else 2.5) * each for each in m.samples))
+
+    told = compare(run, replace(run, measured=[slower(m) for m in run.measured])).splitlines()
+    assert [line.split(":")[0] for line in told] == ["machine"] * 4 + ["about the same"]
+
+
 def test_what_broke_is_told(run: Results) -> None:
     first, *others = run.measured
     broken = replace(first, samples=(), trouble="BROKEN: wrong")
