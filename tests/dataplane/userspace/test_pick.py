@@ -125,7 +125,7 @@ def test_the_shares_of_maglev_differ_by_one_slot_at_the_most(names: set[str]) ->
 
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=20))
-def test_the_shares_of_maglev_are_the_weights_give_or_take_as_many_slots_as_there_are_backends(weights: list[int]) -> None:
+def test_the_shares_of_maglev_are_the_weights_give_or_take_a_slot_for_each_backend(weights: list[int]) -> None:
     slots = maglev_table([str(number) for number in range(len(weights))], weights)
     shares = Counter(slots)
     for number, weight in enumerate(weights):
