@@ -84,16 +84,23 @@ def table(services: int, families: tuple[Family, ...] = tuple(Family)) -> Forwar
 
 def _frontends(number: int, family: Family) -> Iterator[Frontend]:
     if family is Family.IPV4:
-        cluster_ip, pod = f"10.{96 + number // 65536}.{number // 256 % 256}.{number % 256}", "10.200.0.{}"
+        cluster_ip = f"10.{96 + number // 65536}.{number // 256 % 256}.{number % 256}"
     else:
-        cluster_ip, pod = f"fd00:96::1:{number:x}", "fd00:200::{}"
-    pool = Pool(tuple(Backend(pod.format(i + 1), 8080, False) for i in range(BACKENDS)))
+        cluster_ip = f"fd00:96::1:{number:x}"
+    pool = Pool(tuple(Backend(_pod(BACKENDS * number + i, family), 8080, False) for i in range(BACKENDS)))
     forward = Forward(pool, masquerade=False)
     serving = frozenset(backend.endpoint for backend in pool.backends)
     for protocol in (Protocol.TCP, Protocol.UDP):
         key = FrontendKey(cluster_ip, protocol, 80)
         of_udp = serving if protocol is Protocol.UDP else frozenset()
         yield Frontend(key, f"default/s{number}:{protocol}", forward, forward, forward, None, of_udp)
+
+
+def _pod(number: int, family: Family) -> str:
+    """Every backend has an address of its own, as pods have."""
+    if family is Family.IPV4:
+        return f"10.{200 + number // 65536}.{number // 256 % 256}.{number % 256}"
+    return f"fd00:200::1:{number:x}"
 
 
 def packets(scenario: Scenario, signals: str) -> tuple[bytearray, int]:

@@ -242,13 +242,15 @@ static struct flow *open_flow(struct engine *engine, const struct packet *packet
 }
 
 /* A packet of no known flow. Returns the flow that it begins, if it does. */
-static struct flow *decide_new(struct engine *engine, const struct packet *packet, uint32_t hash, uint16_t interface,
-			       struct decision *decision)
+static struct flow *decide_new(struct engine *engine, const struct packet *packet, struct decision_hint hint,
+			       uint16_t interface, struct decision *decision)
 {
 	const struct service_table *table = engine_table(engine);
 	const struct tuple *tuple = &packet->tuple;
-	uint8_t roles = service_roles(table, &tuple->destination, tuple->family);
-	const struct service_frontend *frontend = service_find_for(table, tuple, roles);
+	uint8_t roles = 0;
+	/* Where there seemed to be a flow, nobody has looked for a frontend yet. */
+	uint32_t where = hint.reference == INDEX_NONE ? hint.service : service_hash_for(table, tuple);
+	const struct service_frontend *frontend = service_find_for(table, tuple, where, &roles);
 
 	if (!frontend) {
 		decide_unserved(table, tuple, roles, decision);
@@ -276,7 +278,7 @@ static struct flow *decide_new(struct engine *engine, const struct packet *packe
 		drop(decision, DECISION_FLOW, DECISION_NOT_OPENING);
 		return NULL;
 	}
-	return open_flow(engine, packet, hash, interface, frontend, verdict, decision);
+	return open_flow(engine, packet, hint.hash, interface, frontend, verdict, decision);
 }
 
 /* The flow that a packet belongs to, if it is known and goes on. */
@@ -325,7 +327,7 @@ static void decide_transport(struct engine *engine, struct packet *packet, struc
 		if (direction == TRACKING_REPLY)
 			decision->marks |= DECISION_REPLY;
 	} else {
-		flow = decide_new(engine, packet, hint.hash, interface, decision);
+		flow = decide_new(engine, packet, hint, interface, decision);
 	}
 	if (flow && !carry_on(engine, packet, flow, direction, decision))
 		flow = NULL;

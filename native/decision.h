@@ -127,13 +127,17 @@ struct decision {
 };
 
 /**
- * struct decision_hint - Where the flow of a packet may be
+ * struct decision_hint - Where the flow of a packet may be, and what serves its destination
  * @hash:	tuple_hash() of the packet
  * @reference:	What flow_prefetch() gave for it
+ * @service:	service_hash() of its destination; only if @reference is INDEX_NONE
+ * @frontend:	A reference to the frontend that it may be for, or INDEX_NONE; likewise
  */
 struct decision_hint {
 	uint32_t hash;
 	uint32_t reference;
+	uint32_t service;
+	uint32_t frontend;
 };
 
 void decision_make(struct engine *engine, struct packet *packet, struct decision_hint hint, uint16_t interface,

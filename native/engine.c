@@ -15,8 +15,9 @@
  *
  * A packet alone would wait for memory three times: for its bucket of the index and for the two lines of its flow.
  * A batch waits together: first all packets are read and their buckets asked for; then the buckets, which have come
- * meanwhile, tell which flows to ask for; then all is there, and each packet is decided and written. The last part
- * is done packet by packet and in order, because one packet may make the flow that the next belongs to.
+ * meanwhile, tell which flows to ask for, and where there is none, which frontend, then which pool, then which
+ * backends; then all is there, and each packet is decided and written. The last part is done packet by packet and in
+ * order, because one packet may make the flow that the next belongs to.
  *
  * There are two tables of Services. Packets are looked up in the one in force; the other is changed meanwhile, perhaps
  * by another thread, and between two batches they change places:
@@ -341,6 +342,36 @@ bool engine_release(struct engine *engine, uint8_t *memory, size_t size, struct 
 	return true;
 }
 
+/* Asks for what the packets of a batch will need, step by step: each step reads what the one before it asked for. */
+static void fetch(struct engine *engine, size_t count)
+{
+	const struct service_table *table = engine_table(engine);
+	struct decision_hint *opening[ENGINE_BATCH];
+	size_t openings = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct decision_hint *hint = &engine->hints[i];
+
+		if (engine->packets[i].kind != PACKET_TRANSPORT)
+			continue;
+		hint->reference = flow_prefetch(&engine->flows, hint->hash);
+		if (hint->reference != INDEX_NONE)
+			continue;
+		hint->service = service_hash_for(table, &engine->packets[i].tuple);
+		index_prefetch(&table->frontend_index, hint->service);
+		opening[openings++] = hint;
+	}
+	for (size_t i = 0; i < openings; i++) {
+		opening[i]->frontend = service_prefetch(table, opening[i]->service);
+		if (opening[i]->frontend == INDEX_NONE)
+			opening[i--] = opening[--openings];
+	}
+	for (size_t i = 0; i < openings; i++)
+		service_prefetch_pool(table, opening[i]->frontend);
+	for (size_t i = 0; i < openings; i++)
+		service_prefetch_backends(table, opening[i]->frontend);
+}
+
 static void run_batch(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets,
 		      size_t count, enum packet_link link)
 {
@@ -356,10 +387,7 @@ static void run_batch(struct engine *engine, uint8_t *memory, size_t size, struc
 		engine->hints[i].hash = tuple_hash(&engine->key, &packet->tuple);
 		index_prefetch(&engine->flows.index, engine->hints[i].hash);
 	}
-	for (size_t i = 0; i < count; i++) {
-		if (engine->packets[i].kind == PACKET_TRANSPORT)
-			engine->hints[i].reference = flow_prefetch(&engine->flows, engine->hints[i].hash);
-	}
+	fetch(engine, count);
 	for (size_t i = 0; i < count; i++) {
 		struct decision *decision = &packets[i].decision;
 

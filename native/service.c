@@ -113,21 +113,11 @@ uint32_t service_find_address(const struct service_table *table, const struct ad
 	return SERVICE_NOWHERE;
 }
 
-/**
- * service_find() - The frontend with exactly this key
- * @table:	The table
- * @address:	The frontend's address; unspecified for a NodePort
- * @family:	Of that address
- * @protocol:	TUPLE_TCP, TUPLE_UDP or TUPLE_SCTP
- * @port:	In network byte order
- *
- * Return: the frontend, or NULL
- */
-const struct service_frontend *service_find(const struct service_table *table, const struct address *address,
-					    uint8_t family, uint8_t protocol, uint16_t port)
+static const struct service_frontend *find(const struct service_table *table, uint32_t hash,
+					   const struct address *address, uint8_t family, uint8_t protocol,
+					   uint16_t port)
 {
 	struct index_cursor cursor;
-	uint32_t hash = hash_frontend(&table->key, address, family, protocol, port);
 
 	for (uint32_t found = index_first(&table->frontend_index, hash, &cursor); found != INDEX_NONE;
 	     found = index_next(&table->frontend_index, &cursor)) {
@@ -141,25 +131,57 @@ const struct service_frontend *service_find(const struct service_table *table, c
 }
 
 /**
+ * service_find() - The frontend with exactly this key
+ * @table:	The table
+ * @address:	The frontend's address; unspecified for a NodePort
+ * @family:	Of that address
+ * @protocol:	TUPLE_TCP, TUPLE_UDP or TUPLE_SCTP
+ * @port:	In network byte order
+ *
+ * Return: the frontend, or NULL
+ */
+const struct service_frontend *service_find(const struct service_table *table, const struct address *address,
+					    uint8_t family, uint8_t protocol, uint16_t port)
+{
+	return find(table, hash_frontend(&table->key, address, family, protocol, port), address, family, protocol, port);
+}
+
+/**
+ * service_hash_for() - Where the frontend of exactly the destination of a packet is filed
+ * @table:	The table
+ * @tuple:	The packet's
+ *
+ * Return: what service_hash() gives for such a frontend
+ */
+uint32_t service_hash_for(const struct service_table *table, const struct tuple *tuple)
+{
+	return hash_frontend(&table->key, &tuple->destination, tuple->family, tuple->protocol,
+			     tuple->destination_port);
+}
+
+/**
  * service_find_for() - The frontend that serves the destination of a packet
  * @table:	The table
  * @tuple:	The packet's
- * @roles:	service_roles() of its destination
+ * @hash:	service_hash_for() it
+ * @roles:	Is set to service_roles() of its destination if there is no frontend of that very address
  *
  * Return: a frontend of that very address; else a NodePort, if the address answers them; else NULL
  */
 const struct service_frontend *service_find_for(const struct service_table *table, const struct tuple *tuple,
-						uint8_t roles)
+						uint32_t hash, uint8_t *roles)
 {
 	static const struct address any = {{0}};
-	const struct service_frontend *own;
+	const struct service_frontend *own = NULL;
 
 	/* Nobody's address: in the table it only stands for NodePorts. */
-	if (address_equal(&tuple->destination, &any))
-		return NULL;
-	own = service_find(table, &tuple->destination, tuple->family, tuple->protocol, tuple->destination_port);
-	if (own || !(roles & SERVICE_ANSWERS_NODE_PORTS))
+	if (!address_equal(&tuple->destination, &any))
+		own = find(table, hash, &tuple->destination, tuple->family, tuple->protocol, tuple->destination_port);
+	if (own)
 		return own;
+	*roles = service_roles(table, &tuple->destination, tuple->family);
+	if (!(*roles & SERVICE_ANSWERS_NODE_PORTS) || address_equal(&tuple->destination, &any))
+		return NULL;
 	return service_find(table, &any, tuple->family, tuple->protocol, tuple->destination_port);
 }
 

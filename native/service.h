@@ -412,11 +412,12 @@ struct service_table {
 void service_carve(struct service_table *table, struct arena *arena, const struct service_limits *limits);
 uint32_t service_hash(const struct hash_key *key, const struct service_frontend *frontend);
 uint32_t service_hash_address(const struct hash_key *key, const struct address *address, uint8_t family);
+uint32_t service_hash_for(const struct service_table *table, const struct tuple *tuple);
 uint32_t service_find_address(const struct service_table *table, const struct address *address, uint8_t family);
 const struct service_frontend *service_find(const struct service_table *table, const struct address *address,
 					    uint8_t family, uint8_t protocol, uint16_t port);
 const struct service_frontend *service_find_for(const struct service_table *table, const struct tuple *tuple,
-						uint8_t roles);
+						uint32_t hash, uint8_t *roles);
 uint8_t service_roles(const struct service_table *table, const struct address *address, uint8_t family);
 enum service_client service_classify(const struct service_table *table, const struct tuple *tuple,
 				     uint16_t interface);
@@ -425,5 +426,51 @@ bool service_allows(const struct service_table *table, const struct service_fron
 bool service_serves(const struct service_table *table, const struct service_frontend *frontend,
 		    const struct address *address, uint16_t port);
 bool service_is_given_out(const struct service_table *table, const struct address *address, uint8_t family);
+
+/**
+ * service_prefetch() - Have the frontend that a packet may be for brought into the cache
+ * @table:	The table
+ * @hash:	service_hash_for() the packet; its bucket should be in the cache already
+ *
+ * Return: a reference to that frontend for service_prefetch_pool(), or INDEX_NONE
+ */
+static inline uint32_t service_prefetch(const struct service_table *table, uint32_t hash)
+{
+	struct index_cursor cursor;
+	uint32_t reference = index_first(&table->frontend_index, hash, &cursor);
+
+	if (reference != INDEX_NONE)
+		__builtin_prefetch(&table->frontends[reference - 1]);
+	return reference;
+}
+
+/**
+ * service_prefetch_pool() - The same for the pool that it may forward to
+ * @table:	The table
+ * @reference:	What service_prefetch() gave, not INDEX_NONE
+ *
+ * The verdicts of a frontend nearly always forward to the same pool, or nearly the same: that of pods stands for all.
+ */
+static inline void service_prefetch_pool(const struct service_table *table, uint32_t reference)
+{
+	const struct service_verdict *verdict = &table->frontends[reference - 1].verdicts[SERVICE_POD];
+
+	__builtin_prefetch(&table->pools[verdict->pool]);
+	__builtin_prefetch(&table->draws[verdict->pool], 1);
+}
+
+/**
+ * service_prefetch_backends() - The same for the first backends of that pool
+ * @table:	The table
+ * @reference:	What service_prefetch() gave, not INDEX_NONE
+ */
+static inline void service_prefetch_backends(const struct service_table *table, uint32_t reference)
+{
+	const struct service_verdict *verdict = &table->frontends[reference - 1].verdicts[SERVICE_POD];
+	const uint8_t *backends = (const uint8_t *)&table->backends[table->pools[verdict->pool].first];
+
+	__builtin_prefetch(backends);
+	__builtin_prefetch(backends + ARENA_ALIGNMENT);
+}
 
 #endif
