@@ -5,6 +5,7 @@ A packet's mark is ours if its first seven bits are those of `PREFIX`. The rest 
     DELIVER           this host takes it; IPVS knows the connection, or the virtual server by its address
     FIRST ... LAST    this host takes it, and IPVS gives it to the virtual server with that mark
     REJECT, DROP      it is refused on its way: with an answer, or in silence
+    ..._NODE_PORT     likewise, but only where it comes in: a NodePort is looked for behind this host's own addresses
 
 `MASQUERADE` is set besides in the elements of maps. It moves to the *connection's* mark before IPVS looks, as the
 packet's mark must be exactly that of the virtual server.
@@ -18,6 +19,7 @@ from collections.abc import Container
 PREFIX, MASK = 0x5E000000, 0xFE000000
 DELIVER, DELIVER_MASK = PREFIX, 0xFF000000  #: by which routing tells what this host takes
 REJECT, DROP = PREFIX | 0x01000001, PREFIX | 0x01000002
+REJECT_NODE_PORT, DROP_NODE_PORT = PREFIX | 0x01000003, PREFIX | 0x01000004
 MASQUERADE = 0x00800000
 FIRST, LAST = PREFIX | 0x10, PREFIX | 0x7FFFFF
 

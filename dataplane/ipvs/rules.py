@@ -21,7 +21,7 @@ from dataplane.nft import guard, statements
 from dataplane.nft.kernel import Hook
 from dataplane.nft.layer3 import IPV4, IPV6, Layer3
 from dataplane.nft.objects import BaseHook, Chain, Holds, Set
-from dataplane.nft.statements import NEW, ORIGINAL, RETURN, Rule, Statement, goto, jump, rule
+from dataplane.nft.statements import NEW, ORIGINAL, Rule, Statement, goto, jump, rule
 from dataplane.table import Client, DetectLocal, Family, ForwardingTable, Protocol
 
 TABLE = "svcplane-ipvs"
@@ -71,17 +71,13 @@ def chains(layer: Layer3, table: ForwardingTable, masquerade: int, through_ipvs:
             rule(statements.clear_mark_bit(marks.MASQUERADE)),
         ),
     )
-    yield Chain("refuse", tuple(_refuse(layer)))
+    yield Chain("refuse", tuple(_refuse(layer, marks.REJECT, marks.DROP)))
+    yield Chain("refuse-node-ports", tuple(_refuse(layer, marks.REJECT_NODE_PORT, marks.DROP_NODE_PORT)))
     yield Chain("check-cluster-ips", tuple(guard.check_cluster_ips(layer, table)))
     yield Chain("not-taken", tuple(_not_taken()))
-    yield _base("filter-input", Hook.INPUT, 0, rule(_OURS, jump("refuse")))
+    yield _base("filter-input", Hook.INPUT, 0, rule(_OURS, jump("refuse")), rule(_OURS, jump("refuse-node-ports")))
     yield _base("filter-forward", Hook.FORWARD, 0, rule(_OURS, jump("refuse")), rule(NEW, jump("check-cluster-ips")))
-    # What goes to an address of this host is refused where it comes in, as from anywhere else.
-    yield _base(
-        "filter-output", Hook.OUTPUT, 0,
-        rule(_OURS, statements.TO_ELSEWHERE, jump("refuse")),
-        rule(NEW, jump("check-cluster-ips")),
-    )  # fmt: skip
+    yield _base("filter-output", Hook.OUTPUT, 0, rule(_OURS, jump("refuse")), rule(NEW, jump("check-cluster-ips")))
     yield _base("after-ipvs", Hook.INPUT, 101, rule(_OURS, statements.TO_ELSEWHERE, goto("not-taken")))
     yield Chain(
         "nat-postrouting",
@@ -121,10 +117,9 @@ def _steer(layer: Layer3, table: ForwardingTable, client: Client) -> Iterator[Ru
     yield rule(_OURS, goto("steered"))
 
 
-def _refuse(layer: Layer3) -> Iterator[Rule]:
-    yield rule(statements.mark_is(marks.REJECT), statements.reject(layer))
-    yield rule(statements.mark_is(marks.DROP), statements.DROP)
-    yield rule(RETURN)
+def _refuse(layer: Layer3, reject: int, drop: int) -> Iterator[Rule]:
+    yield rule(statements.mark_is(reject), statements.reject(layer))
+    yield rule(statements.mark_is(drop), statements.DROP)
 
 
 def _not_taken() -> Iterator[Rule]:

@@ -171,9 +171,9 @@ class Servers:
 
         def mark(verdict: Verdict) -> int:
             if isinstance(verdict, Reject):
-                return marks.REJECT
+                return marks.REJECT_NODE_PORT if frontend.key.is_node_port else marks.REJECT
             if isinstance(verdict, Drop):
-                return marks.DROP
+                return marks.DROP_NODE_PORT if frontend.key.is_node_port else marks.DROP
             found = marks.DELIVER if remembers else known.marks[known.pools.index(verdict.pool)]
             return found | (marks.MASQUERADE if verdict.masquerade else 0)
 

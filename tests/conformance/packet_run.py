@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -39,7 +40,7 @@ MOST_ROUNDS = 8
 makes a whole run miss one of them less than once in 10^20."""
 
 TIMEOUT = 0.5  #: seconds; answers take a few milliseconds here
-PATIENCE = 5.0  #: seconds, for answers that should come and are late
+PATIENCE = float(os.environ.get("SVCPLANE_PATIENCE", "5"))  #: seconds, for answers that should come and are late
 AT_ONCE = 4  #: probes
 FEW = 4  #: tries in a round that goes on until two pods have answered
 

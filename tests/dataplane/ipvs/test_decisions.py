@@ -29,6 +29,13 @@ from flows import every_decision, packet
 CLIENTS = ("c1", "b1", "b3", "n1", "n2", "x1", "203.0.113.9", "2001:db8::99")
 INTERFACES = ("eth0", "cni0", "pod-c1")
 
+_REFUSALS = {
+    marks.REJECT: Outcome.REJECT,
+    marks.REJECT_NODE_PORT: Outcome.REJECT,
+    marks.DROP: Outcome.DROP,
+    marks.DROP_NODE_PORT: Outcome.DROP,
+}
+
 
 class Programmed:
     """A table as IPVS mode would program it."""
@@ -59,8 +66,8 @@ class Programmed:
         mark = self._mark(family, client, exact, node_port=False)
         if not mark and self._takes_node_ports(destination.address):
             mark = self._mark(family, client, port, node_port=True)
-        if mark in (marks.REJECT, marks.DROP):
-            return {(Outcome.REJECT if mark == marks.REJECT else Outcome.DROP, destination, False)}
+        if mark in _REFUSALS:
+            return {(_REFUSALS[mark], destination, False)}
         if mark:
             return set(self._forwarded(sent, mark))
         if fields.address(destination.address) in self.elements(family, guard.CLUSTER_IPS):
