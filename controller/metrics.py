@@ -19,7 +19,12 @@ from dataplane.version import VERSION
 
 _FAMILIES = tuple(family.word for family in Family)
 #: kube-proxy's word for it, by mode
-_FAILURES = {"nftables": "nftables_sync", "iptables": "iptables_restore", "ipvs": "iptables_restore"}
+_FAILURES = {
+    "nftables": "nftables_sync",
+    "iptables": "iptables_restore",
+    "ipvs": "iptables_restore",
+    "userspace": "userspace_sync",
+}
 _SYNC_BUCKETS = tuple(0.001 * 2**n for n in range(15))
 _LATENCY_BUCKETS = (0.05, 0.1, 0.25, 0.5, *range(1, 60), *range(60, 120, 5), *range(120, 301, 30))
 

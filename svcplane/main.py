@@ -15,6 +15,8 @@ from svcplane.commands import Command, add_commands, run_command
 COMMANDS = (
     Command("explain", "svcplane.explain", "say where a packet goes and why (no root, no cluster)"),
     Command("replay", "svcplane.replay", "send captured packets through the C engine (no root, no cluster)"),
+    Command("flows", "svcplane.flows", "the connections that this node's agent is translating (userspace mode)"),
+    Command("top", "svcplane.top", "how much goes through each Service and backend (userspace mode)"),
     Command("lab", "svcplane.lab", "run a cluster in network namespaces of this machine"),
     Command("agent", "svcplane.agent", "program this node's Services, in kube-proxy's place"),
 )

@@ -15,6 +15,7 @@ from dataplane.iptables.variant import AUTO, installed_variants
 from dataplane.ipvs import IpvsDataplane, Timeouts, ipvs_is_there
 from dataplane.nftables import NftablesDataplane
 from dataplane.traffic import TrafficSource
+from dataplane.userspace.dataplane import UserspaceDataplane, remove_userspace
 from svcplane import kube_proxy
 
 _log = logging.getLogger(__name__)
@@ -55,10 +56,15 @@ def _ipvs(configuration: KubeProxyConfiguration, _: IptablesFlags) -> Closable:
     return IpvsDataplane(said.scheduler or "rr", configuration.iptables.masquerade_bit, timeouts)
 
 
+def _userspace(_: KubeProxyConfiguration, __: IptablesFlags) -> Closable:
+    return UserspaceDataplane()
+
+
 _MODES: Mapping[str, Callable[[KubeProxyConfiguration, IptablesFlags], Closable]] = {
     "nftables": _nftables,
     "iptables": _iptables,
     "ipvs": _ipvs,
+    "userspace": _userspace,
 }
 
 
@@ -91,6 +97,7 @@ def clean_up(mode: str) -> None:
     Kube-proxy's chains in iptables have the same names as ours; they go too only if `mode` is iptables.
     """
     _remove_nftables()
+    remove_userspace()
     _remove_iptables(whoever_wrote_them=mode == "iptables")
     _with_ipvs(IpvsDataplane.cleanup)
 
@@ -102,6 +109,8 @@ def remove_predecessors(mode: str, *, kube_proxy_too: bool) -> None:
     """
     if mode != "nftables":
         _remove_nftables()
+    if mode != "userspace":
+        remove_userspace()
     if mode != "iptables":
         _remove_iptables(whoever_wrote_them=kube_proxy_too and not kube_proxy.has_ipvs())
     if mode != "ipvs":

@@ -12,7 +12,7 @@ from dataplane.addresses import canonical_address
 from dataplane.errors import InputError
 from dataplane.ipvs.servers import SCHEDULERS
 
-MODES = ("nftables", "iptables", "ipvs")
+MODES = ("nftables", "iptables", "ipvs", "userspace")
 _LONGEST_INTERFACE_NAME = 15  # IFNAMSIZ without the zero at its end
 
 _RANGES = {

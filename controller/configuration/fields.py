@@ -60,7 +60,7 @@ FIELDS = (
         "metrics that are about to go", "no metric is hidden",
     ),
     Field("featureGates", Kind.GATES, ("--feature-gates",), "switches of new features", "there are no gates"),
-    Field("mode", Kind.TEXT, ("--proxy-mode",), "how packets are treated: nftables, iptables or ipvs"),
+    Field("mode", Kind.TEXT, ("--proxy-mode",), "how packets are treated: nftables, iptables, ipvs or userspace"),
     Field(
         "iptables.masqueradeBit", Kind.INTEGER, ("--iptables-masquerade-bit",),
         "in modes iptables and ipvs: bit of the mark"

@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from dataplane.interface import Applied, DataplaneError, Drift
 from dataplane.netlink.channel import Channel
@@ -28,8 +29,10 @@ from dataplane.nft.transaction import RefusedError, Transaction
 from dataplane.nft.watch import Watch
 from dataplane.table import DetectLocal, ForwardingTable, FrontendKey, Pick
 from dataplane.userspace import host, steering
-from dataplane.userspace.engine import Engine
+from dataplane.userspace.answering import Answering
+from dataplane.userspace.engine import GONE, Engine
 from dataplane.userspace.limits import LINUX_TIMEOUTS, Limits
+from dataplane.userspace.memory import Memory, default_folder, forget
 from dataplane.userspace.port import OUTSIDE, PODS, Port, nfqueue_port
 from dataplane.userspace.steered import Steered, User
 from dataplane.userspace.xdp.options import XdpOptions
@@ -52,11 +55,18 @@ class UserspaceDataplane:
     `queues` is how many packet queues, and threads, there are: by default one for each processor, up to four.
     With `xdp`, what comes in by the interfaces that it names goes from there to the engine and out again, in a thread
     of its own; the queues get the rest: what this host sends, and what comes in elsewhere.
+    `folder` is where flows are kept, for the next one to go on with after `close`, or when the process was killed.
     DataplaneError if the kernel has no nf_tables, or nothing that sends packets to a queue; InputError if there can be
     no AF_XDP.
     """
 
-    def __init__(self, queues: int = 0, limits: Limits | None = None, xdp: XdpOptions | None = None) -> None:
+    def __init__(
+        self,
+        queues: int = 0,
+        limits: Limits | None = None,
+        xdp: XdpOptions | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self._queues = queues or min(len(os.sched_getaffinity(0)), _MOST_QUEUES)
         try:
             self._channel = Channel()
@@ -64,12 +74,14 @@ class UserspaceDataplane:
         except OSError as error:
             raise DataplaneError(f"userspace: nf_tables is not to be used here: {error}") from error
         self._queue = self._find_queue_statement()
-        self._limits = limits
+        self._limits, self._folder = limits, folder or default_folder()
         if xdp:
             xdp.port(DetectLocal()).close()  # to fail now, if it does
         self._xdp_options = xdp
         self._xdp: XdpPort | None = None
-        self.engine = self._make_engine()
+        self._engine: Engine | None = None
+        self._answering: Answering | None = None
+        self._recovered = False
         self._steered = Steered(self._is_busy)
         self._sizes: dict[tuple[Layer3, str], int] = {}
         self._known = False  #: what is written is what `_steered` says
@@ -77,12 +89,11 @@ class UserspaceDataplane:
 
     @property
     def picks(self) -> frozenset[Pick]:
-        """All of them."""
-        return self.engine.picks
+        return frozenset(Pick)
 
     def close(self) -> None:
-        """End the threads, each after the batch it is at, and give everything back. The rules stay."""
-        self.engine.close()
+        """End the threads, each after the batch it is at, and give everything back. Rules and flows stay."""
+        self._close_engine()
         self._channel.close()
         self._watch.close()
 
@@ -91,12 +102,12 @@ class UserspaceDataplane:
     def apply(self, table: ForwardingTable) -> Applied:
         started = time.monotonic()
         before = self.engine.table
-        self._start(table)
         self.engine.set_host(host.this_host())
         if self._xdp:
             self._xdp.steer(table, self.engine.host, self._busy_services)
         applied = self.engine.apply(table)
         try:
+            self._start(before, table)
             full, operations = self._steer(table)
         except DataplaneError:
             self._known = False
@@ -105,12 +116,12 @@ class UserspaceDataplane:
         self._applied = True
         return Applied(full, applied.operations + operations, time.monotonic() - started)
 
-    def _start(self, table: ForwardingTable) -> None:
-        """See that the threads run, and know where pods are."""
+    def _start(self, before: ForwardingTable, table: ForwardingTable) -> None:
+        """See that the threads run, know where pods are, and know the connections there were."""
         failure = self.engine.failure()
         if failure:
             _log.error("packets were not read any more (%s): beginning again", failure)
-        if self.engine.ports and not failure and table.detect_local == self.engine.table.detect_local:
+        if self.engine.ports and not failure and table.detect_local == before.detect_local:
             return
         self._stop()
         host.accept_translated_sources()
@@ -126,6 +137,11 @@ class UserspaceDataplane:
             for port in ports:
                 port.close()
             raise
+        # Now nobody else has the queues, so what another engine knew will not change any more.
+        if not self._recovered:
+            for flow in self.engine.recover():
+                self._steered.keep(flow.frontend, flow.backend, GONE)
+            self._recovered = True
         self.engine.start(ports)
         if self._xdp:
             try:
@@ -134,6 +150,11 @@ class UserspaceDataplane:
             except DataplaneError:
                 self._stop()
                 raise
+        if self._answering is None:
+            try:
+                self._answering = Answering(self.engine, self._folder)
+            except OSError as error:
+                _log.error("nobody can ask for flows: no socket can be made in %s: %s", self._folder, error)
 
     def _stop(self) -> None:
         self.engine.stop()
@@ -193,8 +214,31 @@ class UserspaceDataplane:
     def _busy_services(self) -> frozenset[str]:
         return frozenset(service for (service, _), tally in self.engine.tallies().items() if tally.active)
 
-    def _make_engine(self) -> Engine:
-        return Engine(host.this_host(), limits=self._limits, timeouts=LINUX_TIMEOUTS)
+    @property
+    def engine(self) -> Engine:
+        """The engine; made when it is first asked for."""
+        if self._engine is None:
+            memory = Memory(self._folder)
+            self._engine = Engine(
+                host.this_host(),
+                limits=self._limits,
+                timeouts=LINUX_TIMEOUTS,
+                answers=host.answer_rates(),
+                memory=memory,
+            )
+        return self._engine
+
+    def _failure(self) -> str:
+        return self._engine.failure() if self._engine is not None else ""
+
+    def _close_engine(self) -> None:
+        if self._answering is not None:
+            self._answering.close()
+            self._answering = None
+        if self._engine is not None:
+            self._stop()
+            self._engine.close()
+        self._engine, self._recovered = None, False
 
     def _find_queue_statement(self) -> Statement:
         """nf_tables' own, or iptables' where the kernel has not the former: tried in a table that never is there."""
@@ -226,7 +270,7 @@ class UserspaceDataplane:
         with _reading(), self._watch.looking():
             drifts = [audit(self._channel, layer, plan) for layer, plan in plans.items()]
         missing = [text for drift in drifts for text in drift.missing]
-        if failure := self.engine.failure():
+        if failure := self._failure():
             missing.append(f"a thread that reads packets: {failure}")
         drift = Drift(tuple(missing), tuple(text for d in drifts for text in d.foreign))
         if drift:
@@ -241,7 +285,7 @@ class UserspaceDataplane:
         if self._known:
             self._write(self._steered.prune())
         with _reading():
-            return self._watch.tampered() or bool(self.engine.failure())
+            return self._watch.tampered() or bool(self._failure())
 
     def where(self, key: FrontendKey) -> str:
         """What the engine knows of a frontend, and the rules that bring it packets."""
@@ -252,17 +296,29 @@ class UserspaceDataplane:
 
     def cleanup(self) -> None:
         """Remove the rules and forget all flows."""
-        self._stop()
-        self.engine.close()
-        self.engine = self._make_engine()
-        transaction = Transaction()
-        with _reading():
-            for layer in steering.LAYERS.values():
-                if dump.table_exists(self._channel, layer):
-                    transaction.delete_table(layer)
-        self._commit(transaction)
+        self._close_engine()
+        with self._watch.writing():
+            _remove_rules(self._channel)
+        forget(self._folder)
         self._steered = Steered(self._is_busy)
         self._known = self._applied = False
+
+
+def remove_userspace(folder: Path | None = None) -> None:
+    """Remove the rules, and what is kept of flows, of whoever ran this mode here before. Needs no queues."""
+    with _reading(), Channel() as channel:
+        _remove_rules(channel)
+    forget(folder or default_folder())
+
+
+def _remove_rules(channel: Channel) -> None:
+    transaction = Transaction()
+    with _reading():
+        for layer in steering.LAYERS.values():
+            if dump.table_exists(channel, layer):
+                transaction.delete_table(layer)
+    if transaction:
+        transaction.commit(channel)
 
 
 def _any_address(table: ForwardingTable) -> frozenset[str]:

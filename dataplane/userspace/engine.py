@@ -15,6 +15,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from dataplane.changes import Changes
 from dataplane.fake import describe
 from dataplane.interface import Applied, DataplaneError, Drift
@@ -23,6 +25,7 @@ from dataplane.userspace.batch import Batch, Link
 from dataplane.userspace.flows import Counters, Flow, Tally
 from dataplane.userspace.image import Host, Image, Surroundings, encode, unpacked
 from dataplane.userspace.limits import LINUX_ANSWERS, RFC_TIMEOUTS, AnswerRates, Limits, Timeouts
+from dataplane.userspace.memory import Memory
 from dataplane.userspace.owners import Owners
 from dataplane.userspace.port import Port
 from dataplane.userspace.result import CLIENTS, OUTCOMES, REASONS, RULES, Result
@@ -47,6 +50,9 @@ ALL = 0xFFFFFFFF
 ROOM_FOR_ANSWER = 48
 """Bytes by which the answer to a rejected packet can be longer: an IPv6 header and one of ICMP."""
 
+GONE = ("", Endpoint("0.0.0.0", 0))
+"""What connections are counted for, after a restart, whose backend no table has any more."""
+
 _FLOWS_AT_ONCE = 1024
 
 
@@ -66,14 +72,21 @@ class Engine:
         answers: AnswerRates = LINUX_ANSWERS,
         pick: Pick = Pick.RANDOM,
         seed: int | None = None,
+        memory: Memory | None = None,
     ) -> None:
-        """DataplaneError if there is not enough memory for the limits."""
+        """DataplaneError if there is not enough memory for the limits.
+
+        With `memory`, which is the engine's from now on, flows and clients are kept where the next engine finds them.
+        """
         self._limits = limits or Limits()
         self._native: Any = lib.engine_create(native_config(self._limits, timeouts, answers, seed))
         if not self._native:
             raise DataplaneError(
                 f"cannot make an engine with {self._limits} and {answers}: a limit or rate of 0, or not enough memory"
             )
+        self._memory = memory
+        if memory is not None:
+            memory.attach(self._native)
         self._worker: Any = None
         self._ports: tuple[Port, ...] = ()
         self._pick = pick
@@ -98,6 +111,8 @@ class Engine:
         self.stop()
         lib.engine_destroy(self._native)
         self._native = ffi.NULL
+        if self._memory is not None:
+            self._memory.close()
 
     # Tables
 
@@ -321,6 +336,17 @@ class Engine:
         """The flows that are known, in no particular order."""
         return map(flow_of, self._live_flows())
 
+    def named_flows(self) -> Iterator[tuple[str, Flow]]:
+        """The flows, each with the service port that it is counted for (``namespace/name:port``)."""
+        return ((self._service_of(flow), flow_of(flow)) for flow in self._live_flows())
+
+    @property
+    def now(self) -> float:
+        """The time of the last packets, in seconds on their clock."""
+        copy = ffi.new("struct access_counters *")
+        self._do("access_counters", copy)
+        return float(copy.now) / 1000
+
     # Restarts
 
     def save(self) -> Saved:
@@ -344,6 +370,28 @@ class Engine:
         before = self.counters.flows["settled"]
         lib.engine_settle(self._engine, ALL)
         return restored - (self.counters.flows["settled"] - before)
+
+    def recover(self) -> list[Flow]:
+        """Know again what the engine before this one knew when its process ended, however that was.
+
+        To be called before `start`, with a table in force. Returns those flows whose backend, or frontend, is in it
+        no more: they go on until they end, and are counted as those of `GONE`.
+        """
+        if self._memory is None:
+            return []
+        self.run(Batch(bytearray(1), 1), lib.worker_now() / 1000)  # no packets: only the time
+        known, kept = self._memory.before(), []
+        if known is not None:
+            names = ffi.addressof(self._engine.names, "tallies")
+            gone = lib.names_take(names, native_name(self._owners.number_of(GONE[0]), GONE[1]))
+            lib.durable_recover(known.flows, self._engine, gone)
+            now = self._engine.now
+            for client, expires in known.clients:
+                self._restore_client(msgspec.structs.replace(client, milliseconds=max(expires - now, 0)))
+            lib.engine_settle(self._engine, ALL)
+            kept = [flow_of(flow) for flow in self._live_flows() if flow.tally == gone]
+        self._memory.done()
+        return kept
 
     # Inside
 
@@ -391,6 +439,15 @@ class Engine:
                 backend = backend_of(self._engine.names.members.names[entry.member])
                 yield SavedClient(name, unpacked(bytes(entry.client.bytes), family), backend, entry.expires - now)
 
+    def _members(self) -> dict[int, Endpoint]:
+        """What the numbers of backends with affinity mean."""
+        members = self._engine.names.members
+        return {
+            number: backend_of(name)
+            for number, name in enumerate(members.names[1 : members.fresh], start=1)
+            if name.owner
+        }
+
     def _service_of(self, flow: Any) -> str:
         return self._owners.service(self._engine.names.tallies.names[flow.tally].owner)
 
@@ -428,6 +485,8 @@ class Engine:
         if error != lib.SERVICE_OK:
             self._full = True
             raise DataplaneError(f"the engine refused the table: {errors()[error]} ({self._limits})")
+        if self._memory is not None and image.remembers:
+            self._memory.note(self._owners.affinities(), self._members())
         self._do("access_settle", ffi.new("struct access_settle *", {"swap": True}))
         if lib.engine_catch_up(self._engine, image.native) != lib.SERVICE_OK:
             raise AssertionError("two tables that were changed alike are not alike")

@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import logging
 import socket
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,6 +14,7 @@ from dataplane.interface import DataplaneError
 from dataplane.netlink.addresses import local_addresses
 from dataplane.table import Family
 from dataplane.userspace.image import Host
+from dataplane.userspace.limits import ALL_ANSWERS, LINUX_ANSWERS, AnswerRates
 
 _log = logging.getLogger(__name__)
 
@@ -72,3 +74,23 @@ def _set(path: Path, value: str) -> None:
     if before != value:
         path.write_text(value)
         _log.info("set %s from %s to %s", path, before, value)
+
+
+def answer_rates() -> AnswerRates:
+    """As often as this host itself would answer; always where it has icmp_ratelimit switched off (0).
+
+    Settings that cannot be read count as Linux's own.
+    """
+    ipv4 = Path("/proc/sys/net/ipv4")
+    try:
+        milliseconds, count, burst = (
+            int((ipv4 / name).read_text()) for name in ("icmp_ratelimit", "icmp_msgs_per_sec", "icmp_msgs_burst")
+        )
+    except (OSError, ValueError):
+        return LINUX_ANSWERS
+    if not milliseconds:
+        return ALL_ANSWERS
+    return AnswerRates(
+        all=replace(LINUX_ANSWERS.all, burst=burst, count=count),
+        each=replace(LINUX_ANSWERS.each, seconds=milliseconds / 1000),
+    )

@@ -103,6 +103,11 @@ class Image:
     frontends: Sequence[Frontend]
     whole: bool
 
+    @property
+    def remembers(self) -> bool:
+        """Whether there is affinity in it."""
+        return any(pool.affinity for frontend in self.frontends for pool in frontend.pools)
+
     def positions(self) -> Sequence[int]:
         """For each of `frontends` where the engine has put it."""
         return array("I", bytes(ffi.buffer(self.native.positions, 4 * len(self.frontends))))

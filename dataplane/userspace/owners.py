@@ -46,6 +46,10 @@ class Owners:
             raise KeyError(number)
         return meaning
 
+    def affinities(self) -> dict[int, tuple[str, Family]]:
+        """The names and families of all memories of affinity, by number."""
+        return {number: meaning for number, meaning in self._meanings.items() if not isinstance(meaning, str)}
+
     def tidy(self) -> None:
         """Forget what is not in use, if there may be much of it. To be called when nothing is half done."""
         if len(self._numbers) <= self._most:

@@ -14,7 +14,7 @@ from dataplane.changes import Changes
 from dataplane.nft.elements import Element
 from dataplane.nft.layer3 import Layer3
 from dataplane.nft.plan import Plan
-from dataplane.table import Endpoint, Family, ForwardingTable, Frontend, Protocol
+from dataplane.table import Endpoint, Family, ForwardingTable, Frontend, FrontendKey, Protocol
 from dataplane.userspace import steering
 
 User: TypeAlias = tuple[str, Endpoint]
@@ -61,11 +61,15 @@ class Steered:
         self._prune(plans)
         return plans
 
-    def keep(self, frontend: Frontend) -> None:
-        """Connections of a frontend that is in no table any more are known: it leaves when they end."""
-        for place, users in _places(frontend):
+    def keep(self, key: FrontendKey, backend: Endpoint, user: User) -> None:
+        """Connections from a frontend to a backend are known of which no table says so any more."""
+        layer = steering.LAYERS[key.family]
+        for place in (
+            (layer, *steering.of_frontend(key)),
+            (layer, *steering.of_backend(backend, key.protocol)),
+        ):
             if not self._holders[place]:
-                self._leaving.setdefault(place, set()).update(users)
+                self._leaving.setdefault(place, set()).add(user)
 
     def everything(self) -> dict[Layer3, Plan]:
         """What has to be written where there is nothing yet: sets with room for twice as much, and their elements."""

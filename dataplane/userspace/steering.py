@@ -21,8 +21,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from dataplane.netlink.attributes import attribute, number, string
-from dataplane.nft import fields, statements
+from dataplane.netlink.attributes import attribute, nested, number, string
+from dataplane.nft import fields, kernel, statements
 from dataplane.nft.elements import NO_TAIL, Element
 from dataplane.nft.fields import PORT, PROTOCOL, SOURCE_PORT, Field, expression
 from dataplane.nft.kernel import Hook
@@ -118,7 +118,8 @@ def _to_node(layer: Layer3, table: ForwardingTable) -> tuple[Statement, ...]:
 
 # --- statements that only this mode needs -------------------------------------------------------------------------
 
-NOTRACK = Statement("notrack", expression("notrack"))
+#: An expression without data: the kernel lists it without an empty attribute.
+NOTRACK = Statement("notrack", nested(kernel.NFTA_LIST_ELEM, string(kernel.NFTA_EXPR_NAME, "notrack")))
 
 _FIRST = fields.register(0)
 _PAYLOAD_NETWORK, _PAYLOAD_TRANSPORT = 1, 2

@@ -75,6 +75,7 @@ def flow_of(flow: Any) -> Flow:
         packets=tuple(flow.packets),
         masquerade=bool(flow.flags & lib.FLOW_MASQUERADE),
         hairpin=bool(flow.flags & lib.FLOW_HAIRPIN),
+        node_port=bool(flow.flags & lib.FLOW_NODE_PORT),
     )
 
 

@@ -80,7 +80,12 @@ class Agent:
         while True:
             started = asyncio.get_running_loop().time()
             process = self._processes.start_program(
-                f"agent/{self.node}/{number}", self._machine, self._command.argv(self.node), log=str(self.log_file)
+                f"agent/{self.node}/{number}",
+                self._machine,
+                self._command.argv(self.node),
+                # What it keeps for its successor is gone with the lab.
+                environment={"SVCPLANE_RUN": str(self.log_file.parent / "run")},
+                log=str(self.log_file),
             )
             number += 1
             asking = asyncio.create_task(self._ask())

@@ -35,11 +35,14 @@ def first_packet(probe: Probe, source_port: int) -> Packet:
     )
 
 
-def observe(probe: Probe, decisions: Iterable[Decision]) -> Observed:
-    """What the client sees of all these decisions about its connections."""
+def observe(probe: Probe, decisions: Iterable[Decision], *, asks_later: bool = False) -> Observed:
+    """What the client sees of all these decisions about its connections.
+
+    Kernel rules refuse what n1 itself sends within send(2); what `asks_later` looks at it when that has returned.
+    """
     seen = Observed()
     for decision in decisions:
-        error = client_error(decision, on_node=probe.source == "n1")
+        error = client_error(decision, on_node=probe.source == "n1" and not asks_later)
         if error is None:
             seen.pods[NAMES[decision.packet.destination.address]] += 1
             source = decision.packet.source.address

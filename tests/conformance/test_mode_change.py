@@ -23,11 +23,15 @@ WAYS = (("c1", CLUSTER_IP, 80), ("n1", CLUSTER_IP, 80), ("x1", N1, 30080))  #: c
 (CASE,) = load([case("mode-change", step(service(http(30080)), piece("b1", "b3")))])
 
 
+#: Connections stay open where both modes leave them to the kernel; the engine's flows are its own.
+_SHARING = [mode for mode in MODES if mode.name != "userspace"]
+
+
 def _reached(machines: Network, client: str, address: str, port: int) -> set[str]:
     return set(ask(machines[client], Probe({}, client, address, port)).pods)
 
 
-@pytest.mark.parametrize(("old", "new"), list(permutations(MODES, 2)), ids=lambda mode: mode.name)
+@pytest.mark.parametrize(("old", "new"), list(permutations(_SHARING, 2)), ids=lambda mode: mode.name)
 def test_connections_stay_open_and_new_ones_are_served(old: Mode, new: Mode, machines: Network) -> None:
     n1 = machines["n1"]
     table = ControlPlane(CASE).take(CASE.steps[0])

@@ -101,9 +101,11 @@ def probes(world: World, table: ForwardingTable) -> list[Probe]:
 ports = count(20000)
 
 
-def expectation(table: ForwardingTable, probe: Probe) -> Expectation:
+def expectation(table: ForwardingTable, probe: Probe, mode: Mode) -> Expectation:
     """All that could happen, as the reference says. A client that is remembered may see less of it, and never more."""
-    seen = observe(probe, every_decision(table, first_packet(probe, next(ports)), fresh_state()))
+    seen = observe(
+        probe, every_decision(table, first_packet(probe, next(ports)), fresh_state()), asks_later=mode.asks_later
+    )
     return Expectation(frozenset(seen.pods), frozenset(seen.sources), frozenset(seen.errors))
 
 
@@ -125,13 +127,14 @@ def test_packets_go_where_the_reference_says(mode: Mode, machines: Network, hist
             table = world.table()
             n1.call(partial(dataplane.apply, table))
             n1.call(forget_flows)
-            tried = [(probe, expectation(table, probe)) for probe in probes(world, table)]
+            tried = [(probe, expectation(table, probe, mode)) for probe in probes(world, table)]
             with ThreadPoolExecutor() as threads:
                 failures = threads.map(lambda both: try_it(machines, *both), tried)
                 assert list(chain.from_iterable(failures)) == []
     finally:
         n1.call(dataplane.cleanup)
         n1.call(forget_flows)
+        dataplane.close()
 
 
 @pytest.mark.parametrize("mode", EXACT_MODES, ids=lambda mode: mode.name)
@@ -145,6 +148,7 @@ def test_udp_flows_go_on_and_end_as_the_reference_says(
 ) -> None:
     """The same few flows, again in each world: whether one goes on or begins anew depends on what was before."""
     n1 = machines["n1"]
+    seen = partial(observe, asks_later=mode.asks_later)
     tables = [world.table() for world in history]
     flows = udp_flows(tables, chosen)
     known = fresh_state()
@@ -158,11 +162,11 @@ def test_udp_flows_go_on_and_end_as_the_reference_says(
             for flow, answer in zip(list(flows), answers, strict=True):
                 sent = first_packet(flow, 0)
                 decisions = every_decision(table, sent, replace(known, affinity={}))
-                agreeing = [decision for decision in decisions if observe(flow, [decision]) == answer]
+                agreeing = [decision for decision in decisions if seen(flow, [decision]) == answer]
                 if not agreeing:
                     answer = ask(machines[flow.source], flow, PATIENCE)
-                    agreeing = [decision for decision in decisions if observe(flow, [decision]) == answer]
-                assert agreeing, f"{flow}: {answer}, but {observe(flow, decisions)} are possible"
+                    agreeing = [decision for decision in decisions if seen(flow, [decision]) == answer]
+                assert agreeing, f"{flow}: {answer}, but {seen(flow, decisions)} are possible"
                 if len(agreeing) == 1:
                     known = known.after(sent, agreeing[0])
                 else:
@@ -170,6 +174,7 @@ def test_udp_flows_go_on_and_end_as_the_reference_says(
     finally:
         n1.call(dataplane.cleanup)
         n1.call(forget_flows)
+        dataplane.close()
 
 
 def udp_flows(tables: Sequence[ForwardingTable], chosen: Sequence[tuple[str, int]]) -> list[Probe]:
