@@ -15,6 +15,7 @@ from bench.harness.arena import Arena, Sample
 from bench.harness.check import WrongAnswerError
 from bench.harness.entrant import Entrant
 from bench.harness.fixtures import Record
+from bench.harness.host import Program
 from bench.harness.results import Measured, Metric
 from bench.load import build
 
@@ -42,18 +43,22 @@ class Canary:
         probe = world.client.start([world.client.bring(build.program("udp_probe")), *words])
         try:
             probe.write_line(str(self._at))
-            probe.read_line()
+            _found(probe, self._at)
             time.sleep(_PAUSE)
             other = 3 - self._at
             probe.write_line(str(other))
             began = time.monotonic()
             self._stage.api.set_addresses("canary", [cluster.BACKENDS[other - 1]])
             self._at = other
-            if not probe.read_line():
-                raise WrongAnswerError(f"backend {other} never answered for the canary")
+            _found(probe, other)
             return {REACTION: 1000 * (time.monotonic() - began)}
         finally:
             probe.stop()
+
+
+def _found(probe: Program, backend: int) -> None:
+    if not probe.read_line().strip().isdigit():
+        raise WrongAnswerError(f"backend {backend} did not answer for the canary in a minute")
 
 
 def test_how_soon_packets_follow_a_change(stage: Arena, record: Record) -> None:

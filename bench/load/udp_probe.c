@@ -35,15 +35,16 @@ static int who_answers(const struct sockaddr_in *there)
 
 /*
  * Each line of the standard input is a number: ask until the backend of that name answers, then say for how many
- * nanoseconds it was asked for.
+ * nanoseconds it was asked for; or "late", if that was longer than --timeout.
  */
 int main(int count, char **words)
 {
 	const char *destination = NULL;
-	uint64_t port = 80;
+	uint64_t port = 80, timeout = 60000;
 	const struct load_option options[] = {
 		{.name = "--destination", .text = &destination},
 		{.name = "--port", .number = &port, .least = 1, .most = 65535},
+		{.name = "--timeout", .number = &timeout, .least = 1, .most = 3600000}, /* milliseconds */
 		{0},
 	};
 	struct sockaddr_in there = {.sin_family = AF_INET};
@@ -55,11 +56,17 @@ int main(int count, char **words)
 	load_end_on_signals();
 	while (!load_ended() && fgets(line, sizeof(line), stdin)) {
 		long wanted = strtol(line, NULL, 10);
-		uint64_t began = load_now();
+		uint64_t began = load_now(), waited = 0;
+		bool found = false;
 
-		while (!load_ended() && who_answers(&there) != wanted)
-			;
-		printf("%llu\n", (unsigned long long)(load_now() - began));
+		while (!load_ended() && !found && waited < timeout * 1000000) {
+			found = who_answers(&there) == wanted;
+			waited = load_now() - began;
+		}
+		if (found)
+			printf("%llu\n", (unsigned long long)waited);
+		else
+			printf("late\n");
 		(void)fflush(stdout);
 	}
 	return 0;

@@ -22,7 +22,9 @@ def compare(before: Results, after: Results) -> str:
 
 
 def _lines(before: Results, after: Results) -> Iterator[str]:
-    for name in sorted(before.machine.keys() & after.machine.keys() - {"at", "took", "load before"}):
+    for name in sorted(
+        before.machine.keys() & after.machine.keys() - {"at", "took", "load before", "stolen by the hypervisor"}
+    ):
         if before.machine[name] != after.machine[name]:
             yield f"machine: {name} was {before.machine[name]}, is {after.machine[name]}"
     old = {_key(m): m for m in before.measured}

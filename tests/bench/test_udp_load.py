@@ -85,6 +85,21 @@ def test_the_figures_so_far_can_be_asked_for(cable: Cable) -> None:
     end(counting)
 
 
+@pytest.mark.kernel
+def test_a_probe_waits_for_who_is_wanted_and_gives_up(cable: Cable) -> None:
+    server = cable.receiver.call(
+        lambda: subprocess.Popen([build.program("server"), "--name", "7"], stdout=subprocess.PIPE, text=True)
+    )
+    assert server.stdout is not None
+    assert server.stdout.readline() == "ready\n"
+    words = ["--destination", "192.0.2.2", "--port", "8082", "--timeout", "1000"]
+    said = cable.sender.run([build.program("udp_probe"), *words], input="7\n6\n").stdout.split()
+    server.terminate()
+    server.wait()
+    assert said[0].isdigit()
+    assert said[1:] == ["late"]
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
