@@ -129,7 +129,7 @@ class Engine:
         changes = Changes.between(self.table, table)
         if not changes and not self._full:
             return Applied(False, 0, time.monotonic() - started)
-        full = self._change(replace(self._around, table=table), changes, _addresses_of(changes))
+        full = self._change(replace(self._around, table=table), changes, _addresses_of(changes, self.host))
         return Applied(full, len(changes.frontends), time.monotonic() - started)
 
     def set_host(self, host: Host) -> None:
@@ -509,6 +509,8 @@ class Engine:
         return {kind.names[number].owner for kind in kinds for number in range(1, kind.fresh)}
 
 
-def _addresses_of(changes: Changes) -> Collection[str]:
-    """What may be something else to the engine than before."""
-    return frozenset().union(*changes.cluster_ips, *changes.node_addresses)
+def _addresses_of(changes: Changes, host: Host) -> Collection[str]:
+    """What may be something else to the engine than before: any address of the host, if "any node address" moved."""
+    moved = frozenset().union(*changes.node_addresses)
+    any_of_host = host.addresses if any(family.any_address in moved for family in Family) else frozenset()
+    return moved.union(*changes.cluster_ips, any_of_host)

@@ -304,3 +304,13 @@ def test_what_is_no_address_is_refused_in_one_line(node: Node) -> None:
     with pytest.raises(DataplaneError, match=r"expected IPv4 or IPv6 addresses, got '10\.244\.1\.300'"):
         node.engine.apply(serving_from(before, WEB, Backend("10.244.1.300", 80, False)))
     assert node.engine.table is before
+
+
+def test_node_ports_answer_on_the_addresses_of_the_table_in_force(node: Node, table: ForwardingTable) -> None:
+    elsewhere = replace(table, node_addresses=frozenset({"198.51.100.1"}))
+    node.engine.apply(elsewhere)
+    assert node.send("203.0.113.9", 40000, "192.0.2.1", 30080).outcome is Outcome.PASS
+    node.engine.apply(table)
+    assert node.send("203.0.113.9", 40001, "192.0.2.1", 30080).outcome is Outcome.FORWARD
+    node.engine.apply(elsewhere)
+    assert node.send("203.0.113.9", 40002, "192.0.2.1", 30080).outcome is Outcome.PASS
