@@ -101,6 +101,9 @@ class IpvsDataplane:
                 operations = self._write_changes(self._state, table, changes)
             except OutgrownError:
                 full, operations = True, self._write_everything(table)
+        else:
+            with _reading():
+                operations = self._programmed.reap()
         self._table, self._applied = table, True
         self._flows.note(changes)
         # Rules are in force whether or not old flows can be forgotten now.

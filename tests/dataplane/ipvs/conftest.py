@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,8 @@ def programmed(kernel_with_ipvs: None, in_new_namespace: Callable[..., Any]) -> 
 
     def run(look: Callable[[IpvsDataplane], Any], *given: ForwardingTable) -> Any:
         def work() -> Any:
+            # Without any address IPVS takes every real server for a broadcast address.
+            subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
             dataplane = IpvsDataplane()
             try:
                 for table in given:

@@ -71,6 +71,7 @@ def test_a_sequence_of_tables_ends_like_one_cold_apply_of_the_last(
 
 def test_what_is_not_ours_is_never_touched(in_new_namespace: Callable[..., Any]) -> None:
     def work() -> None:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         with closing(Ipvs()) as ipvs, closing(IpvsDataplane()) as dataplane:
             backend = kernel.put_destination(FOREIGN, Endpoint("10.9.9.9", 443), 1, new=True)
             ipvs.carry_out([kernel.put_service(FOREIGN, Service("rr", 0, 0), new=True), backend])
@@ -191,7 +192,7 @@ def test_an_open_connection_goes_on_when_its_real_server_leaves_and_the_server_g
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             client.close()
             served.close()
-            for _ in range(600):
+            for _ in range(300):
                 if dataplane.leave():
                     break
                 subprocess.run(["sleep", "0.1"], check=True)
