@@ -30,7 +30,7 @@ from dataplane.version import VERSION
 from svcplane import agent_flags
 from svcplane.agent_flags import OwnFlags
 from svcplane.logs import set_up_logging
-from svcplane.modes import IptablesFlags, clean_up, make_dataplane, make_traffic, remove_predecessors
+from svcplane.modes import IptablesFlags, ModeFlags, clean_up, make_dataplane, make_traffic, remove_predecessors
 from svcplane.succession import Succession
 
 _log = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ async def _run(args: argparse.Namespace, configuration: KubeProxyConfiguration) 
 async def _run_agent(args: argparse.Namespace, configuration: KubeProxyConfiguration) -> None:
     access, own = _access(args, configuration), OwnFlags.given(args)
     given = {name: vars(args)[flag] for name in IptablesFlags._fields if (flag := f"iptables_{name}") in vars(args)}
-    dataplane = make_dataplane(configuration, IptablesFlags(**given))
+    dataplane = make_dataplane(configuration, ModeFlags(IptablesFlags(**given), own.userspace))
     try:
         async with Client(access) as client:
             leave = partial(remove_predecessors, configuration.mode, kube_proxy_too=not own.keep_kube_proxy_rules)

@@ -12,6 +12,7 @@ from controller.configuration.options import completed
 from controller.configuration.schema import KubeProxyConfiguration
 from dataplane.errors import InputError
 from svcplane.flags import boolean, words
+from svcplane.userspace_flags import UserspaceFlags
 
 
 class Command(NamedTuple):
@@ -43,6 +44,15 @@ COMMANDS = (
         ("--keep-kube-proxy-rules",), Kind.BOOLEAN,
         "leave the rules of a kube-proxy that ran here before; else they go once ours are in force",
     ),
+    Command(
+        ("--userspace-port",), Kind.TEXT,
+        "how packets come in in mode userspace: nfqueue (packet queues) or af_xdp (from interfaces)",
+    ),
+    Command(("--xdp-interfaces",), Kind.WORDS, "with af_xdp: patterns of the interfaces' names (default: every veth)"),
+    Command(("--xdp-mode",), Kind.TEXT, "with af_xdp: auto, native or generic"),
+    Command(
+        ("--xdp-busy-poll",), Kind.INTEGER, "with af_xdp: microseconds to poll a driver for; 0: wait for interrupts"
+    ),
     Command(("--healthz-port",), Kind.INTEGER, "port of --healthz-bind-address; 0: nowhere"),
     Command(("--metrics-port",), Kind.INTEGER, "port of --metrics-bind-address; 0: nowhere"),
     Command(
@@ -63,6 +73,10 @@ class OwnFlags(NamedTuple):
     conntrack_forget_sctp: bool = False
     traffic_series: int = 1000
     keep_kube_proxy_rules: bool = False
+    userspace_port: str = "nfqueue"
+    xdp_interfaces: tuple[str, ...] = ()
+    xdp_mode: str = "auto"
+    xdp_busy_poll: int = 0
 
     @staticmethod
     def given(args: argparse.Namespace) -> OwnFlags:
@@ -70,7 +84,12 @@ class OwnFlags(NamedTuple):
         own = OwnFlags(**{name: vars(args)[name] for name in OwnFlags._fields if name in vars(args)})
         if own.traffic_series < 0:
             raise InputError(f"--traffic-series: {own.traffic_series} is less than nothing")
+        own.userspace.xdp()
         return own
+
+    @property
+    def userspace(self) -> UserspaceFlags:
+        return UserspaceFlags(self.userspace_port, self.xdp_interfaces, self.xdp_mode, self.xdp_busy_poll)
 
 
 #: Flags that count beside --config, as they do for kube-proxy.

@@ -17,6 +17,7 @@ from dataplane.nftables import NftablesDataplane
 from dataplane.traffic import TrafficSource
 from dataplane.userspace.dataplane import UserspaceDataplane, remove_userspace
 from svcplane import kube_proxy
+from svcplane.userspace_flags import UserspaceFlags
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +29,13 @@ class IptablesFlags(NamedTuple):
     layout: str = Layout.KUBE_PROXY
 
 
+class ModeFlags(NamedTuple):
+    """What is said of modes beside the configuration."""
+
+    iptables: IptablesFlags = IptablesFlags()
+    userspace: UserspaceFlags = UserspaceFlags()
+
+
 class Closable(Dataplane, Protocol):
     """A dataplane that holds sockets."""
 
@@ -35,12 +43,12 @@ class Closable(Dataplane, Protocol):
         """Give them back; what is programmed stays."""
 
 
-def _nftables(configuration: KubeProxyConfiguration, _: IptablesFlags) -> Closable:
+def _nftables(configuration: KubeProxyConfiguration, _: ModeFlags) -> Closable:
     return NftablesDataplane(mark_bit=configuration.nftables.masquerade_bit)
 
 
-def _iptables(configuration: KubeProxyConfiguration, flags: IptablesFlags) -> Closable:
-    rules = configuration.iptables
+def _iptables(configuration: KubeProxyConfiguration, given: ModeFlags) -> Closable:
+    rules, flags = configuration.iptables, given.iptables
     layout = Layout.named(flags.layout)
     return IptablesDataplane(
         choose_variant(flags.variant),
@@ -50,17 +58,17 @@ def _iptables(configuration: KubeProxyConfiguration, flags: IptablesFlags) -> Cl
     )
 
 
-def _ipvs(configuration: KubeProxyConfiguration, _: IptablesFlags) -> Closable:
+def _ipvs(configuration: KubeProxyConfiguration, _: ModeFlags) -> Closable:
     said = configuration.ipvs
     timeouts = Timeouts(*(round(t.seconds) for t in (said.tcp_timeout, said.tcp_fin_timeout, said.udp_timeout)))
     return IpvsDataplane(said.scheduler or "rr", configuration.iptables.masquerade_bit, timeouts)
 
 
-def _userspace(_: KubeProxyConfiguration, __: IptablesFlags) -> Closable:
-    return UserspaceDataplane()
+def _userspace(_: KubeProxyConfiguration, given: ModeFlags) -> Closable:
+    return UserspaceDataplane(xdp=given.userspace.xdp())
 
 
-_MODES: Mapping[str, Callable[[KubeProxyConfiguration, IptablesFlags], Closable]] = {
+_MODES: Mapping[str, Callable[[KubeProxyConfiguration, ModeFlags], Closable]] = {
     "nftables": _nftables,
     "iptables": _iptables,
     "ipvs": _ipvs,
@@ -73,12 +81,12 @@ def mode_names() -> tuple[str, ...]:
     return tuple(_MODES)
 
 
-def make_dataplane(configuration: KubeProxyConfiguration, iptables: IptablesFlags) -> Closable:
+def make_dataplane(configuration: KubeProxyConfiguration, flags: ModeFlags) -> Closable:
     """For the calling thread's network namespace. The configuration must be checked.
 
-    InputError if this host's iptables is not as the flags want it, or they are wrong.
+    InputError if this host is not as the flags want it, or they are wrong.
     """
-    return _MODES[configuration.mode](configuration, iptables)
+    return _MODES[configuration.mode](configuration, flags)
 
 
 def make_traffic(mode: str) -> TrafficSource | None:

@@ -24,6 +24,11 @@ KUBECONFIG = "{kubeconfig}"  #: in a command: where the path goes
 
 #: Modes that come in several shapes: what each is called, and its flags.
 VARIANTS: Mapping[str, Sequence[tuple[str, Sequence[str]]]] = {
+    "userspace": (
+        ("userspace nfqueue", ("--userspace-port=nfqueue",)),
+        ("userspace af_xdp", ("--userspace-port=af_xdp",)),
+        ("userspace af_xdp polling", ("--userspace-port=af_xdp", "--xdp-busy-poll=20")),
+    ),
     "iptables": (
         ("iptables-legacy", ("--iptables-variant=legacy",)),
         ("iptables-nft", ("--iptables-variant=nft",)),

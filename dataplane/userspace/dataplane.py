@@ -141,7 +141,11 @@ class UserspaceDataplane:
         if not self._recovered:
             for flow in self.engine.recover():
                 self._steered.keep(flow.frontend, flow.backend, GONE)
+                if self._xdp:
+                    self._xdp.keep(flow.frontend, flow.backend, GONE[0], self.engine.host)
             self._recovered = True
+        if self._xdp:
+            self._xdp.steer(table, self.engine.host, self._busy_services)
         self.engine.start(ports)
         if self._xdp:
             try:
@@ -212,7 +216,8 @@ class UserspaceDataplane:
         return self.engine.active(*user) > 0
 
     def _busy_services(self) -> frozenset[str]:
-        return frozenset(service for (service, _), tally in self.engine.tallies().items() if tally.active)
+        busy = {service for (service, _), tally in self.engine.tallies().items() if tally.active}
+        return frozenset(busy | {GONE[0]} if self._is_busy(GONE) else busy)
 
     @property
     def engine(self) -> Engine:

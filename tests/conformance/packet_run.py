@@ -34,6 +34,7 @@ from dataplane.reference import Outcome, decide
 from dataplane.table import ForwardingTable
 from dataplane.userspace.dataplane import UserspaceDataplane
 from dataplane.userspace.limits import Limits
+from dataplane.userspace.xdp.options import XdpOptions
 from lab.network import probe as client
 from lab.network.namespace import Namespace
 from lab.network.network import Network
@@ -82,6 +83,7 @@ MODES = (
     Mode("iptables-legacy", "iptables", partial(IptablesDataplane, "legacy"), _ALL_ADDRESSES),
     Mode("iptables-nft", "iptables", partial(IptablesDataplane, "nft"), _ALL_ADDRESSES),
     Mode("userspace", "nftables", partial(UserspaceDataplane, limits=SMALL), asks_later=True),
+    Mode("userspace-xdp", "nftables", partial(UserspaceDataplane, limits=SMALL, xdp=XdpOptions()), asks_later=True),
     Mode("ipvs", "nftables", IpvsDataplane, lacks=_lacks_ipvs),
 )
 

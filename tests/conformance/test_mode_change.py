@@ -24,7 +24,7 @@ WAYS = (("c1", CLUSTER_IP, 80), ("n1", CLUSTER_IP, 80), ("x1", N1, 30080))  #: c
 
 
 #: Connections stay open where both modes leave them to the kernel; the engine's flows are its own.
-_SHARING = [mode for mode in MODES if mode.name != "userspace"]
+_SHARING = [mode for mode in MODES if not mode.name.startswith("userspace")]
 
 
 def _reached(machines: Network, client: str, address: str, port: int) -> set[str]:

@@ -26,9 +26,10 @@ class XdpOptions:
 
     def port(self, pods: DetectLocal) -> XdpPort:
         """A port of this kind. InputError if there can be none here."""
-        return XdpPort(self._selects, pods, where=self.where, limits=self.limits, busy_poll=self.busy_poll)
+        return XdpPort(self.selects, pods, where=self.where, limits=self.limits, busy_poll=self.busy_poll)
 
-    def _selects(self, link: LinkState) -> bool:
+    def selects(self, link: LinkState) -> bool:
+        """Whether an interface is one of those that are meant."""
         if self.interfaces:
             return any(fnmatchcase(link.name, pattern) for pattern in self.interfaces)
         return link.kind == _VETH

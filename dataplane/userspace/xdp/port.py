@@ -23,7 +23,7 @@ from dataplane.errors import InputError
 from dataplane.interface import DataplaneError
 from dataplane.netlink.channel import NETLINK_ROUTE, Channel
 from dataplane.netlink.routing import LinkState, Routing, links, routing, use
-from dataplane.table import DetectLocal, ForwardingTable, Frontend
+from dataplane.table import DetectLocal, Endpoint, ForwardingTable, FrontendKey
 from dataplane.userspace.image import Host, packed
 from dataplane.userspace.port import OUTSIDE, PODS, Port
 from dataplane.userspace.structures import fields
@@ -143,9 +143,10 @@ class XdpPort(Port):
         self._wanted = {**{key: replace(wanted, role=roles[key]) for key, wanted in new.endpoints.items()}, **staying}
         self._prefixes = new.prefixes
 
-    def keep(self, frontend: Frontend, host: Host) -> None:
-        """Connections of a frontend are known that may be in no table any more: they stay wanted until they end."""
-        for key, wanted in kept(frontend, host).items():
+    def keep(self, frontend: FrontendKey, backend: Endpoint, service: str, host: Host) -> None:
+        """Connections from a frontend to a backend are known that no table may know any more: they are wanted until
+        `service` is not busy, see `steer`."""
+        for key, wanted in kept(frontend, backend, service, host).items():
             if key not in self._wanted:
                 self._endpoints.set(key, _value(wanted.role))
                 self._wanted[key] = wanted

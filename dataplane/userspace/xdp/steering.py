@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from dataplane.addresses import network
 from dataplane.reference import answers_node_ports
-from dataplane.table import Endpoint, Family, ForwardingTable, Frontend, Protocol
+from dataplane.table import Endpoint, Family, ForwardingTable, Frontend, FrontendKey, Protocol
 from dataplane.userspace.image import Host, packed
 from dataplane.userspace.xdp.program import AS_DESTINATION, AS_HOST, AS_SOURCE
 
@@ -73,9 +73,13 @@ def steering(table: ForwardingTable, host: Host) -> Steering:
     )
 
 
-def kept(frontend: Frontend, host: Host) -> Mapping[bytes, Wanted]:
-    """What the connections of a frontend need that may be in no table any more."""
-    return steering(ForwardingTable({frontend.key: frontend}), host).endpoints
+def kept(key: FrontendKey, backend: Endpoint, service: str, host: Host) -> Mapping[bytes, Wanted]:
+    """What connections from a frontend to a backend need that may be in no table any more. A node port's are taken on
+    all addresses of the host."""
+    at = sorted(host.addresses) if key.is_node_port else [key.address]
+    entrances = [Endpoint(address, key.port) for address in at if Family.of(address) is key.family]
+    wanted = {k: Wanted(AS_DESTINATION, frozenset({service})) for k in _keys(key.protocol, entrances)}
+    return wanted | {k: Wanted(AS_SOURCE, frozenset({service})) for k in _keys(key.protocol, [backend])}
 
 
 def _prefixes(table: ForwardingTable, host: Host) -> dict[bytes, int]:

@@ -1,0 +1,31 @@
+"""What is said of mode userspace beside the configuration."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dataplane.errors import InputError
+from dataplane.userspace.xdp.options import XdpOptions, xdp_options
+
+_NFQUEUE, _AF_XDP = "nfqueue", "af_xdp"
+
+
+class UserspaceFlags(NamedTuple):
+    """`port` is how packets come in; the others are about AF_XDP, see docs/af-xdp.md."""
+
+    port: str = _NFQUEUE
+    interfaces: tuple[str, ...] = ()
+    xdp_mode: str = "auto"
+    busy_poll: int = 0
+
+    def xdp(self) -> XdpOptions | None:
+        """How AF_XDP is to be used, or None if it is not. InputError if the flags make no sense."""
+        if self.port not in (_NFQUEUE, _AF_XDP):
+            raise InputError(f"--userspace-port {self.port!r}: expected {_NFQUEUE} or {_AF_XDP}")
+        if self.port == _AF_XDP:
+            return xdp_options(self.interfaces, self.xdp_mode, self.busy_poll)
+        if self != UserspaceFlags():
+            raise InputError(
+                f"--xdp-interfaces, --xdp-mode and --xdp-busy-poll: expected with --userspace-port={_AF_XDP}"
+            )
+        return None
