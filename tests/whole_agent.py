@@ -146,7 +146,7 @@ async def _scene(
     async with Client(Access(f"http://127.0.0.1:{port}"), silence=silence) as client:
         agent = Agent(options, client, dataplane, FakeTraffic())
         for reflector in agent._reflectors:
-            reflector._backoff = Backoff(first=0.005, most=0.05)
+            reflector._backoff = reflector._while_absent = Backoff(first=0.005, most=0.05)
         task = asyncio.create_task(agent.run())
         scene = Scene(store, server, dataplane, agent, port)
         try:

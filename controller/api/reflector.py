@@ -22,7 +22,14 @@ from typing import Generic, NoReturn, Protocol, TypeVar
 
 from controller.api.backoff import Backoff
 from controller.api.client import PAGE_SIZE, Client
-from controller.api.errors import ApiServerError, ExpiredError, GarbageError, NotFoundError, RefusedError
+from controller.api.errors import (
+    ApiServerError,
+    ExpiredError,
+    GarbageError,
+    NotFoundError,
+    RefusedError,
+    UnreachableError,
+)
 from controller.api.resources import Resource
 from controller.api.wire import Bookmark, Changed, Event, Unreadable
 from controller.objects import Object, ObjectKey
@@ -37,6 +44,10 @@ WATCH_SECONDS = (300.0, 600.0)
 
 #: A watch that lasted so many seconds was a good one: what ends it is not one more failure in a row.
 STEADY_SECONDS = 5.0
+
+#: The longest wait, in seconds, while nothing answers at all. Asking costs nobody anything then, and packets go where
+#: they should no longer go until the server's return is noticed; after it, a watch resumes without a list.
+ABSENT_SERVER_SECONDS = 5.0
 
 #: How long until a kind of object that the server does not have is asked for again.
 ABSENT_SECONDS = 300.0
@@ -84,7 +95,8 @@ class Reflector(Generic[T]):
         self._client = client
         self._sink = sink
         self._page_size = page_size
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff or Backoff()  # from a server that answers, and not as it should
+        self._while_absent = Backoff(most=ABSENT_SERVER_SECONDS)  # from one that does not answer
         self._pause = pause
         self._version: int | None = None  # everything up to here is in the sink; None: it has to be listed
         self._versions: dict[ObjectKey, int] = {}  # of each object in the sink
@@ -99,7 +111,7 @@ class Reflector(Generic[T]):
         resumed = self._version is not None
         began: float | None = None
         error: ApiServerError | None = None
-        from_version = self._version
+        from_version, contact = self._version, self.last_contact
         try:
             if from_version is None:
                 from_version = self._version = await self._list()
@@ -115,12 +127,15 @@ class Reflector(Generic[T]):
         if isinstance(error, ExpiredError) or (error is not None and not progressed and _is_hopeless(error)):
             self._version = None
         steady = began is not None and time.monotonic() - began >= STEADY_SECONDS
-        if steady:
+        if steady or progressed:
             self._backoff.reset()
         if error is not None:
             _log.warning("%s: %s", self.resource.name, error)
         if (steady and error is None) or (resumed and isinstance(error, ExpiredError)):
             return 0.0
+        if isinstance(error, UnreachableError) and self.last_contact == contact:
+            return self._while_absent.next()
+        self._while_absent.reset()
         asked = min(error.retry_after, MOST_PATIENT_SECONDS) if isinstance(error, RefusedError) else 0.0
         return max(self._backoff.next(), asked)
 

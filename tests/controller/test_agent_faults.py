@@ -47,7 +47,7 @@ class TestTheApiServer:
         "the API server is away",
         place=10,
         seen="Services as they were; `svcplane_reflector_connected` 0; `/healthz` 200",
-        well="the next try: 0.8 s at first, at most 30 s, spread at random",
+        well="the next try: 0.8 s at first, at most 5 s, spread at random (30 s while it answers with errors)",
         kube_proxy="the same, with client-go's waits",
     )
     def test_may_be_away_and_what_happened_meanwhile_is_made_up_for(self) -> None:

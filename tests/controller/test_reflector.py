@@ -278,6 +278,59 @@ def test_watches_that_end_at_once_again_and_again_are_failures_too() -> None:
     asyncio.run(story())
 
 
+def test_a_watch_that_brought_changes_ends_a_row_of_failures_however_short_it_was() -> None:
+    async def story() -> None:
+        api = ScriptedApi()
+        for _ in range(8):
+            api.answer_next(500, "InternalError")
+        async with running(api) as now:
+            await now.watching()
+            api.put("web", 80)
+            await now.caught_up()
+            api.cut_watches()
+            await now.until(lambda: len(now.pauses) == 9)
+            assert 0.8 <= now.pauses[8] <= 1.6
+
+    asyncio.run(story())
+
+
+def test_a_server_that_does_not_answer_is_missed_for_no_longer_than_five_seconds_after_its_return() -> None:
+    async def story() -> None:
+        pauses: list[float] = []
+        enough = asyncio.Event()
+
+        async def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 12:
+                enough.set()
+                await asyncio.Event().wait()
+
+        async with serving(ScriptedApi().handle) as url:
+            pass
+        async with Client(Access(url)) as client:
+            task = asyncio.create_task(Reflector(client, SERVICES, Ports(), pause=pause).run())
+            await asyncio.wait_for(enough.wait(), 20)
+            task.cancel()
+        assert 0.8 <= pauses[0] <= 1.6
+        assert all(2.5 <= seconds <= 5 for seconds in pauses[4:])
+
+    asyncio.run(story())
+
+
+def test_a_short_watch_that_brought_nothing_does_not_end_a_row_of_failures() -> None:
+    async def story() -> None:
+        api = ScriptedApi()
+        for _ in range(4):
+            api.answer_next(500, "InternalError")
+        async with running(api) as now:
+            await now.watching()
+            api.end_watches()
+            await now.until(lambda: len(now.pauses) == 5)
+            assert now.pauses[4] >= 12.8
+
+    asyncio.run(story())
+
+
 def test_a_server_that_asks_to_be_left_alone_is() -> None:
     async def story() -> None:
         api = ScriptedApi()
