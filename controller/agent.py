@@ -24,6 +24,7 @@ from controller.api.resources import ENDPOINT_SLICES, SERVICE_CIDRS, SERVICES, o
 from controller.cluster import Cluster
 from controller.compile import NodeView
 from controller.compiler import Compiler, Conflict, ServiceKey
+from controller.connection_table import ConnectionTable
 from controller.events import NORMAL, WARNING, EventRecorder, Regarding
 from controller.health import Health
 from controller.health_check_servers import HealthCheckServers
@@ -37,6 +38,7 @@ from controller.metrics_traffic import TrafficMetrics
 from controller.node import NodeOptions, node_view
 from controller.objects import Node
 from controller.runner import Pace, Runner
+from dataplane.conntrack_room import RoomSource
 from dataplane.errors import InputError
 from dataplane.interface import Dataplane, DataplaneError
 from dataplane.traffic import TrafficSource
@@ -81,11 +83,17 @@ class AgentOptions:
 class Agent:
     """One node's agent. `run` ends only by being cancelled; what is programmed stays then.
 
-    `traffic` is who counts what the dataplane forwards, if anybody does.
+    `traffic` is who counts what the dataplane forwards, if anybody does, and `room` who can say whether the kernel's
+    connection table is full.
     """
 
     def __init__(
-        self, options: AgentOptions, client: Client, dataplane: Dataplane, traffic: TrafficSource | None = None
+        self,
+        options: AgentOptions,
+        client: Client,
+        dataplane: Dataplane,
+        traffic: TrafficSource | None = None,
+        room: RoomSource | None = None,
     ) -> None:
         self._options = options
         self._dataplane = dataplane
@@ -119,6 +127,9 @@ class Agent:
             self.metrics.registry.register(self._traffic)
         self._health_checks = HealthCheckServers(lambda: self.health.healthy, self._health_check_failed)
         self.events = EventRecorder(client, options.node.name)
+        self._connection_table = None if room is None else ConnectionTable(room, self.events.tell_of_node)
+        if self._connection_table is not None:
+            self.metrics.registry.register(self._connection_table)
 
     async def run(self) -> None:
         """Watch the cluster and keep the dataplane as it asks."""
@@ -134,6 +145,8 @@ class Agent:
                 tasks.create_task(self._watch_addresses())
                 tasks.create_task(self._watch_tampering())
                 tasks.create_task(self._retry_health_checks())
+                if self._connection_table is not None:
+                    tasks.create_task(self._connection_table.run())
                 for reflector in self._reflectors:
                     tasks.create_task(reflector.run())
                     tasks.create_task(self._when_listed(reflector.synced))

@@ -30,7 +30,15 @@ from dataplane.version import VERSION
 from svcplane import agent_flags
 from svcplane.agent_flags import OwnFlags
 from svcplane.logs import set_up_logging
-from svcplane.modes import IptablesFlags, ModeFlags, clean_up, make_dataplane, make_traffic, remove_predecessors
+from svcplane.modes import (
+    IptablesFlags,
+    ModeFlags,
+    clean_up,
+    make_dataplane,
+    make_room,
+    make_traffic,
+    remove_predecessors,
+)
 from svcplane.succession import Succession
 
 _log = logging.getLogger(__name__)
@@ -178,9 +186,12 @@ async def _run_agent(args: argparse.Namespace, configuration: KubeProxyConfigura
                 traffic_series=own.traffic_series,
             )
             traffic = make_traffic(configuration.mode) if options.metrics and own.traffic_series else None
+            room = make_room()
             try:
-                await Agent(options, client, alone, traffic).run()
+                await Agent(options, client, alone, traffic, room).run()
             finally:
+                if room is not None:
+                    room.close()
                 if traffic is not None:
                     traffic.close()
     finally:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from controller.configuration.schema import KubeProxyConfiguration
+from dataplane.conntrack_room import ConntrackRoom
 from dataplane.conntrack_traffic import ConntrackTraffic
 from dataplane.interface import Dataplane
 from dataplane.iptables import IptablesDataplane, choose_variant
@@ -96,6 +97,15 @@ def make_traffic(mode: str) -> TrafficSource | None:
         return ConntrackTraffic(only_translated=mode != "ipvs")
     except OSError as error:
         _log.warning("traffic is not counted: the connection table can't be listened to: %s", error)
+        return None
+
+
+def make_room() -> ConntrackRoom | None:
+    """Who can say how full the connection table of the calling thread's network namespace is. None if nobody can."""
+    try:
+        return ConntrackRoom()
+    except OSError as error:
+        _log.warning("a full connection table will not be told of: %s", error)
         return None
 
 

@@ -18,6 +18,7 @@ from controller.api.backoff import Backoff
 from controller.api.client import Client
 from controller.node import NodeOptions
 from controller.runner import Pace
+from dataplane.conntrack_room import Room
 from dataplane.fake import FakeDataplane
 from dataplane.table import ForwardingTable, FrontendKey, Protocol
 from dataplane.traffic import Taken
@@ -43,6 +44,16 @@ class FakeTraffic:
 
     def close(self) -> None:
         pass
+
+
+class FakeRoom:
+    """A connection table that is as full as somebody says."""
+
+    def __init__(self) -> None:
+        self.room = Room(entries=10, limit=1000, dropped=0)
+
+    def look(self) -> Room:
+        return self.room
 
 
 FAST = Pace(minimum=0.001, retry_first=0.005)
@@ -80,6 +91,7 @@ class Scene:
     dataplane: FakeDataplane
     agent: Agent
     port: int  #: of the API server
+    room: FakeRoom
 
     def backends(self, key: FrontendKey = WEB) -> set[str]:
         """Whom a pod can reach there now; nobody where it is refused."""
@@ -144,11 +156,12 @@ async def _scene(
     node = NodeOptions(**{"name": "n1", "cluster_cidrs": ("10.244.0.0/16",), **node_options})
     options = AgentOptions(node, FAST, healthz=None)
     async with Client(Access(f"http://127.0.0.1:{port}"), silence=silence) as client:
-        agent = Agent(options, client, dataplane, FakeTraffic())
+        room = FakeRoom()
+        agent = Agent(options, client, dataplane, FakeTraffic(), room)
         for reflector in agent._reflectors:
             reflector._backoff = reflector._while_absent = Backoff(first=0.005, most=0.05)
         task = asyncio.create_task(agent.run())
-        scene = Scene(store, server, dataplane, agent, port)
+        scene = Scene(store, server, dataplane, agent, port, room)
         try:
             yield scene
         finally:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from controller.connection_table import Fullness
+from dataplane.conntrack_room import ConntrackRoom
 from dataplane.netlink import messages
 from dataplane.netlink.attributes import attribute, nested
 from dataplane.netlink.channel import Channel
@@ -74,9 +76,10 @@ def make_room() -> None:
 @fault(
     "the connection table is full",
     place=125,
-    seen="the kernel drops what begins a new connection; those that exist go on, and changes are programmed",
-    well="at once when there is room",
-    kube_proxy="the same",
+    seen="the kernel drops what begins a new connection; those that exist go on, and changes are programmed; "
+    "`ConnectionTableFull` on the Node, once; `svcplane_connection_table_entries` at its limit",
+    well="at once when there is room; the Node hears it after 10 s without a refusal",
+    kube_proxy="the same, and says nothing",
 )
 def test_a_full_connection_table_hinders_new_connections_only(ipv4: Any, in_new_namespace: Callable[..., Any]) -> None:
     if limit() > _MOST:
@@ -90,20 +93,36 @@ def test_a_full_connection_table_hinders_new_connections_only(ipv4: Any, in_new_
     def work() -> None:
         for words in ("link set lo up", f"address add {ipv4.pod(1)}/32 dev lo", "route add default dev lo"):
             subprocess.run(["ip", *words.split()], check=True)
-        dataplane = NftablesDataplane()
+        dataplane, table = NftablesDataplane(), ConntrackRoom()
         dataplane.apply(before)
+        fullness = Fullness()
+
+        def told(now: float) -> str:
+            """What people hear when they have heard of nothing but changes."""
+            changed = fullness.note(table.look(), now)
+            return ("full" if fullness.full else "room") if changed else ""
+
+        assert (table.look().limit, told(now=0)) == (limit(), "")
         with socket.create_server((ipv4.pod(1), 8080)) as server, connect(ipv4.vip(1)) as existing:
             answering, _ = server.accept()
             with answering:
                 fill()
+                full = table.look()
+                assert full.entries >= limit()
+                assert told(now=1) == "full"
                 with pytest.raises(TimeoutError):
                     connect(ipv4.vip(1))
+                assert table.look().dropped > full.dropped
+                assert told(now=2) == ""
                 existing.sendall(b"still here?")
                 assert answering.recv(20) == b"still here?"
                 assert dataplane.apply(after).unfinished == ""
                 assert not dataplane.audit()
                 make_room()
                 connect(ipv4.vip(2)).close()
+                assert table.look().entries < limit()
+                assert [told(now) for now in (2.5, 3, 12, 13)] == ["", "", "room", ""]
+        table.close()
         dataplane.close()
 
     in_new_namespace(work)
