@@ -12,6 +12,7 @@ three times as long. For the same reason we never listen while we write ourselve
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,8 @@ from dataplane.netlink.channel import Channel
 from dataplane.nft import dump, kernel
 from dataplane.nft.kernel import Message
 from dataplane.nft.layer3 import Layer3
+
+_log = logging.getLogger(__name__)
 
 _TABLE_NAME = 1  # in every nftables message about something in a table, and about the table itself
 
@@ -71,7 +74,11 @@ class Watch:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Changes made inside are ours, if `committed` says how many transactions there were."""
+        """Changes made inside are ours, if `committed` says how many transactions there were.
+
+        What goes wrong before anything is written is raised. Afterwards it is not: what is in force is in force,
+        whether or not we can tell now who else wrote meanwhile. That is then to be looked at.
+        """
         listened = self._joined
         if listened:
             self._leave()
@@ -81,11 +88,20 @@ class Watch:
         try:
             yield
         finally:
-            if listened:
-                self._join()
-            self._generation = dump.generation(self._asking)
-            if self._generation != (before + self._commits) & 0xFFFFFFFF:
-                self._suspect()
+            try:
+                self._after_writing(before, listened)
+            except OSError as error:
+                _log.warning(
+                    "nftables: cannot tell whether somebody else wrote too, so all will be looked at: %s", error
+                )
+                self._tampered = True
+
+    def _after_writing(self, before: int, listened: bool) -> None:
+        if listened:
+            self._join()
+        self._generation = dump.generation(self._asking)
+        if self._generation != (before + self._commits) & 0xFFFFFFFF:
+            self._suspect()
 
     def committed(self, transactions: int = 1) -> None:
         self._commits += transactions

@@ -10,6 +10,7 @@ import pytest
 
 from dataplane.interface import DataplaneError
 from dataplane.netlink.channel import Channel
+from dataplane.nft import dump
 from dataplane.nft.transaction import Transaction
 from dataplane.nft.watch import QUIET_CALLS
 from dataplane.nftables import NftablesDataplane
@@ -144,6 +145,55 @@ def test_what_an_audit_could_not_look_at_is_still_to_be_looked_at(
                 dataplane.audit()
         assert dataplane.tampered()
         assert dataplane.audit()
+
+    in_new_namespace(work)
+
+
+@pytest.mark.parametrize("failing", ["asking", "listening"])
+def test_what_is_committed_is_in_force_even_if_nobody_can_tell_who_else_wrote(
+    failing: str,
+    ipv4: Any,
+    in_new_namespace: Callable[..., Any],
+    nft: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commit, generation, join = Transaction.commit, dump.generation, Channel.join
+    committed: list[int] = []
+    asked: list[int] = []
+
+    def commit_and_note(transaction: Transaction, channel: Channel) -> None:
+        commit(transaction, channel)
+        committed.append(1)
+
+    def refuse_once(channel: Channel) -> int:
+        if committed and not asked and failing == "asking":
+            asked.append(1)
+            raise OSError("no buffer space available")
+        return generation(channel)
+
+    def refuse_to_join(channel: Channel, group: int) -> None:
+        if committed and failing == "listening":
+            raise OSError("no buffer space available")
+        join(channel, group)
+
+    def work() -> None:
+        dataplane = NftablesDataplane()
+        dataplane.apply(ipv4.everything())
+        nft("add table ip other")
+        assert dataplane.tampered()
+        assert not dataplane.audit()
+        with monkeypatch.context() as broken:
+            broken.setattr(Transaction, "commit", commit_and_note)
+            broken.setattr(dump, "generation", refuse_once)
+            broken.setattr(Channel, "join", refuse_to_join)
+            applied = dataplane.apply(ipv4.table())
+        assert committed
+        assert (applied.full, applied.unfinished) == (False, "")
+        assert dataplane.tampered()  # somebody may have written
+        assert not dataplane.audit()
+        assert not dataplane.tampered()
+        nft("flush chain ip svcplane translate")
+        assert dataplane.tampered()
 
     in_new_namespace(work)
 
