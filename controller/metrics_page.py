@@ -35,6 +35,10 @@ connections carried that end in between is told by the kernel. Counters begin at
 traffic is that of all its addresses. Whoever is beyond `--traffic-series` is summed up with the labels `other`; a
 Service that is deleted loses its series, and so does a backend that left and carries nothing any more.
 
+In mode userspace Services' connections are in the engine's table, not in the kernel's: there `svcplane_service_*`,
+`svcplane_backend_*` and `kubeproxy_conntrack_reconciler_*` stay at zero, `svcplane_connection_table_*` is about all
+other connections, and `svcplane top` shows the traffic. Flows are forgotten as in the other modes, but not counted.
+
 | Metric | Type | Labels | Meaning |
 |---|---|---|---|"""
 

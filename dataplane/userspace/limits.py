@@ -18,7 +18,7 @@ class Limits:
     frontends: int = 131_072
     pools: int = 131_072
     backends: int = 1_048_576  #: of all pools together
-    serving: int = 524_288  #: endpoints to which UDP flows may go on, of all frontends together
+    serving: int = 524_288  #: endpoints to which flows may go on (UDP; SCTP if asked for), of all frontends together
     ranges: int = 65_536  #: of source and Service networks
     addresses: int = 131_072  #: cluster IPs and addresses of the node
     tallies: int = 1_048_576  #: backends counted apart, those of flows that outlive their backend among them
