@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from fault import fault
 from lab.cluster.down import down
@@ -186,6 +187,20 @@ def test_it_serves_from_kube_proxy_s_file_and_what_it_programmed_outlives_it(nod
     assert node.reaches("10.96.0.80")
 
 
+def samples(node: Node, name: str) -> list[Sample]:
+    """Of a metric, as the running agent shows it now."""
+    text = (node.get("http://127.0.0.1:10249/metrics") or b"").decode()
+    return [s for family in text_string_to_metric_families(text) for s in family.samples if s.name == name]
+
+
+def test_how_full_the_connection_table_is_can_be_seen(node: Node) -> None:
+    node.start_agent()
+    node.until(lambda: node.reaches("10.96.0.80"))
+    node.until(lambda: bool(samples(node, "svcplane_connection_table_entries")))
+    (entries,), (limit,) = (samples(node, f"svcplane_connection_table_{name}") for name in ("entries", "limit"))
+    assert 0 < entries.value < limit.value
+
+
 def test_traffic_is_counted_by_service_and_backend(node: Node) -> None:
     node.start_agent()
     node.until(lambda: node.reaches("10.96.0.80"))
@@ -194,9 +209,7 @@ def test_traffic_is_counted_by_service_and_backend(node: Node) -> None:
         assert node.reaches("10.96.0.80")
 
     def counted(name: str) -> float:
-        text = (node.get("http://127.0.0.1:10249/metrics") or b"").decode()
-        samples = (s for family in text_string_to_metric_families(text) for s in family.samples if s.name == name)
-        return sum(s.value for s in samples if s.labels["service"] == "web")
+        return sum(s.value for s in samples(node, name) if s.labels["service"] == "web")
 
     node.until(lambda: counted("svcplane_service_connections_total") >= 5)
     headers = 40  # of IPv4 and TCP, on each packet
