@@ -157,7 +157,7 @@ static void decide_fragment(struct engine *engine, struct packet *packet, struct
 
 /* The backend for a new connection, by affinity or by chance. */
 static const struct service_backend *choose_backend(struct engine *engine, const struct service_pool *pool,
-						    const struct tuple *tuple, uint32_t hash,
+						    const struct tuple *tuple, struct decision_hint hint,
 						    struct affinity_entry **entry, struct decision *decision)
 {
 	const struct service_table *table = engine_table(engine);
@@ -168,10 +168,13 @@ static const struct service_backend *choose_backend(struct engine *engine, const
 		backend = pick_remembered(table, pool, *entry, engine->now);
 	}
 	decision->rule = backend ? DECISION_AFFINITY : DECISION_PICK;
-	if (backend)
+	if (backend) {
 		decision->marks |= DECISION_REMEMBERED;
-	else
-		backend = pick_backend(table, pool, engine->flows.tallies, hash, &engine->random);
+	} else {
+		uint32_t chance = hint.frontend != INDEX_NONE ? hint.chance : random_draw(&engine->random);
+
+		backend = pick_backend(table, pool, engine->flows.tallies, hint.hash, chance);
+	}
 	decision->backend = (uint32_t)(backend - table->backends) - pool->first;
 	return backend;
 }
@@ -191,20 +194,20 @@ static uint8_t decide_masquerade(const struct service_table *table, const struct
 }
 
 /* Sends a new connection to a backend. Returns the flow, or NULL if the packet has to be dropped. */
-static struct flow *open_flow(struct engine *engine, const struct packet *packet, uint32_t hash, uint16_t interface,
-			      const struct service_frontend *frontend, const struct service_verdict *verdict,
-			      struct decision *decision)
+static struct flow *open_flow(struct engine *engine, const struct packet *packet, struct decision_hint hint,
+			      uint16_t interface, const struct service_frontend *frontend,
+			      const struct service_verdict *verdict, struct decision *decision)
 {
 	static const struct address any = {{0}};
 	const struct service_table *table = engine_table(engine);
 	const struct service_pool *pool = &table->pools[verdict->pool];
 	const struct service_family *family = &table->families[packet->tuple.family == TUPLE_IPV6];
 	struct affinity_entry *entry = NULL;
-	const struct service_backend *backend = choose_backend(engine, pool, &packet->tuple, hash, &entry, decision);
+	const struct service_backend *backend = choose_backend(engine, pool, &packet->tuple, hint, &entry, decision);
 	struct flow flow = {.tuples = {packet->tuple, tuple_reversed(&packet->tuple)}, .tally = backend->tally};
 	struct tuple *reply = &flow.tuples[TRACKING_REPLY];
 
-	flow.hash[TRACKING_ORIGINAL] = hash;
+	flow.hash[TRACKING_ORIGINAL] = hint.hash;
 	flow.epoch = engine->epoch;
 	reply->source = backend->address;
 	reply->source_port = backend->port;
@@ -248,9 +251,14 @@ static struct flow *decide_new(struct engine *engine, const struct packet *packe
 	const struct service_table *table = engine_table(engine);
 	const struct tuple *tuple = &packet->tuple;
 	uint8_t roles = 0;
+
 	/* Where there seemed to be a flow, nobody has looked for a frontend yet. */
-	uint32_t where = hint.reference == INDEX_NONE ? hint.service : service_hash_for(table, tuple);
-	const struct service_frontend *frontend = service_find_for(table, tuple, where, &roles);
+	if (hint.reference != INDEX_NONE) {
+		hint.service = service_hash_for(table, tuple);
+		hint.frontend = INDEX_NONE;
+	}
+
+	const struct service_frontend *frontend = service_find_for(table, tuple, hint.service, &roles);
 
 	if (!frontend) {
 		decide_unserved(table, tuple, roles, decision);
@@ -278,7 +286,7 @@ static struct flow *decide_new(struct engine *engine, const struct packet *packe
 		drop(decision, DECISION_FLOW, DECISION_NOT_OPENING);
 		return NULL;
 	}
-	return open_flow(engine, packet, hint.hash, interface, frontend, verdict, decision);
+	return open_flow(engine, packet, hint, interface, frontend, verdict, decision);
 }
 
 /* The flow that a packet belongs to, if it is known and goes on. */

@@ -132,12 +132,15 @@ struct decision {
  * @reference:	What flow_prefetch() gave for it
  * @service:	service_hash() of its destination; only if @reference is INDEX_NONE
  * @frontend:	A reference to the frontend that it may be for, or INDEX_NONE; likewise
+ * @chance:	What random_draw() gave for the flow that it may open; only if @reference is, and @frontend is not,
+ *		INDEX_NONE
  */
 struct decision_hint {
 	uint32_t hash;
 	uint32_t reference;
 	uint32_t service;
 	uint32_t frontend;
+	uint32_t chance;
 };
 
 void decision_make(struct engine *engine, struct packet *packet, struct decision_hint hint, uint16_t interface,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "icmp.h"
+#include "pick.h"
 
 /**
  * DOC: Theory of operation
@@ -16,7 +17,8 @@
  * A packet alone would wait for memory three times: for its bucket of the index and for the two lines of its flow.
  * A batch waits together: first all packets are read and their buckets asked for; then the buckets, which have come
  * meanwhile, tell which flows to ask for, and where there is none, which frontend, then which pool, then which
- * backends; then all is there, and each packet is decided and written. The last part is done packet by packet and in
+ * backends. What decides among these is drawn then, so that the line in which its connections are counted and the
+ * bucket for its answers are asked for as well. Then all is there, and each packet is decided and written. The last part is done packet by packet and in
  * order, because one packet may make the flow that the next belongs to.
  *
  * There are two tables of Services. Packets are looked up in the one in force; the other is changed meanwhile, perhaps
@@ -342,6 +344,24 @@ bool engine_release(struct engine *engine, uint8_t *memory, size_t size, struct 
 	return true;
 }
 
+/* Draws for a packet that may open a flow, and asks for what the backend that it will probably get makes it need. */
+static void fetch_pick(struct engine *engine, struct decision_hint *hint, const struct packet *packet)
+{
+	const struct service_table *table = engine_table(engine);
+	const struct service_pool *pool = service_likely_pool(table, hint->frontend);
+	const struct service_backend *backend = NULL;
+	struct tuple reply = tuple_reversed(&packet->tuple);
+
+	hint->chance = random_draw(&engine->random);
+	if (pool)
+		backend = pick_prefetch(table, pool, engine->flows.tallies, hint->hash, hint->chance);
+	if (!backend)
+		return;
+	reply.source = backend->address;
+	reply.source_port = backend->port;
+	index_prefetch(&engine->flows.index, tuple_hash(&engine->key, &reply));
+}
+
 /* Asks for what the packets of a batch will need, step by step: each step reads what the one before it asked for. */
 static void fetch(struct engine *engine, size_t count)
 {
@@ -370,6 +390,8 @@ static void fetch(struct engine *engine, size_t count)
 		service_prefetch_pool(table, opening[i]->frontend);
 	for (size_t i = 0; i < openings; i++)
 		service_prefetch_backends(table, opening[i]->frontend);
+	for (size_t i = 0; i < openings; i++)
+		fetch_pick(engine, opening[i], &engine->packets[opening[i] - engine->hints]);
 }
 
 static void run_batch(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets,

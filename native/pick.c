@@ -25,11 +25,11 @@ static uint32_t position_of(const struct service_table *table, const struct serv
 	return from;
 }
 
-static uint32_t next_turn(struct service_draw *draw, struct random *random)
+static uint32_t next_turn(struct service_draw *draw, uint32_t chance)
 {
 	/* A new table begins anywhere: if it began with the first, frequent changes would favour that. */
 	if (draw->turn == SERVICE_NO_TURN)
-		draw->turn = random_below(random, draw->total);
+		draw->turn = random_scaled(chance, draw->total);
 	else
 		draw->turn = (uint32_t)(((uint64_t)draw->turn + draw->step) % draw->total);
 	return draw->turn;
@@ -64,12 +64,12 @@ static uint32_t pick_least(const struct service_table *table, const struct servi
  * @pool:	One of its pools
  * @tallies:	What the backends have to do
  * @hash:	tuple_hash() of the connection
- * @random:	Where chance comes from; not asked if there is no choice
+ * @chance:	What random_draw() gave for this connection
  *
  * Return: a backend of the pool
  */
 const struct service_backend *pick_backend(const struct service_table *table, const struct service_pool *pool,
-					   const struct flow_tally *tallies, uint32_t hash, struct random *random)
+					   const struct flow_tally *tallies, uint32_t hash, uint32_t chance)
 {
 	const struct service_backend *backends = table->backends + pool->first;
 	struct service_draw *draw = &table->draws[pool - table->pools];
@@ -78,16 +78,41 @@ const struct service_backend *pick_backend(const struct service_table *table, co
 		return backends;
 	switch ((enum service_pick)pool->pick) {
 	case SERVICE_ROUND_ROBIN:
-		return &backends[position_of(table, pool, draw->total, next_turn(draw, random))];
+		return &backends[position_of(table, pool, draw->total, next_turn(draw, chance))];
 	case SERVICE_LEAST_CONNECTIONS:
-		return &backends[pick_least(table, pool, tallies, random_below(random, pool->count))];
+		return &backends[pick_least(table, pool, tallies, random_scaled(chance, pool->count))];
 	case SERVICE_MAGLEV:
 		return &backends[table->maglevs[(size_t)draw->turn * MAGLEV_SLOTS + maglev_slot(hash)]];
 	case SERVICE_RANDOM:
 	case SERVICE_PICKS:
 		break;
 	}
-	return &backends[position_of(table, pool, draw->total, random_below(random, draw->total))];
+	return &backends[position_of(table, pool, draw->total, random_scaled(chance, draw->total))];
+}
+
+/**
+ * pick_prefetch() - Have what a new connection will count in brought into the cache
+ * @table:	The table
+ * @pool:	The pool that it will probably be sent to; its backends should be in the cache already
+ * @tallies:	What the backends have to do
+ * @hash:	tuple_hash() of the connection
+ * @chance:	What random_draw() gave for this connection
+ *
+ * Return: the backend that pick_backend() will give for the same; or NULL if that depends on what comes before: on
+ * clients and connections
+ */
+const struct service_backend *pick_prefetch(const struct service_table *table, const struct service_pool *pool,
+					    const struct flow_tally *tallies, uint32_t hash, uint32_t chance)
+{
+	const struct service_backend *backend;
+
+	if (pool->affinity)
+		return NULL;
+	if (pool->count > 1 && (pool->pick == SERVICE_ROUND_ROBIN || pool->pick == SERVICE_LEAST_CONNECTIONS))
+		return NULL;
+	backend = pick_backend(table, pool, tallies, hash, chance);
+	__builtin_prefetch(&tallies[backend->tally], 1);
+	return backend;
 }
 
 /**

@@ -12,7 +12,9 @@
 #include "service.h"
 
 const struct service_backend *pick_backend(const struct service_table *table, const struct service_pool *pool,
-					   const struct flow_tally *tallies, uint32_t hash, struct random *random);
+					   const struct flow_tally *tallies, uint32_t hash, uint32_t chance);
+const struct service_backend *pick_prefetch(const struct service_table *table, const struct service_pool *pool,
+					    const struct flow_tally *tallies, uint32_t hash, uint32_t chance);
 const struct service_backend *pick_remembered(const struct service_table *table, const struct service_pool *pool,
 					      const struct affinity_entry *entry, uint64_t now);
 void pick_remember(const struct service_table *table, const struct service_pool *pool,

@@ -21,8 +21,22 @@ struct random {
 };
 
 /**
- * random_below() - Draw a number
+ * random_draw() - Draw a number
  * @random:	The source
+ *
+ * Return: any number of 32 bits
+ */
+static inline uint32_t random_draw(struct random *random)
+{
+	uint64_t drawn = hash_words(&random->key, &random->drawn, 1);
+
+	random->drawn++;
+	return (uint32_t)(drawn >> 32);
+}
+
+/**
+ * random_scaled() - Make a number below a limit of one that was drawn
+ * @drawn:	What random_draw() gave
  * @limit:	At least 1
  *
  * Multiplying instead of dividing (Lemire, 2019). No number is more likely than another by more than
@@ -30,12 +44,21 @@ struct random {
  *
  * Return: a number from 0 to @limit - 1
  */
+static inline uint32_t random_scaled(uint32_t drawn, uint32_t limit)
+{
+	return (uint32_t)((uint64_t)drawn * limit >> 32);
+}
+
+/**
+ * random_below() - Draw a number below a limit
+ * @random:	The source
+ * @limit:	At least 1
+ *
+ * Return: a number from 0 to @limit - 1
+ */
 static inline uint32_t random_below(struct random *random, uint32_t limit)
 {
-	uint64_t drawn = hash_words(&random->key, &random->drawn, 1);
-
-	random->drawn++;
-	return (uint32_t)((drawn >> 32) * limit >> 32);
+	return random_scaled(random_draw(random), limit);
 }
 
 #endif

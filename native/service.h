@@ -460,6 +460,20 @@ static inline void service_prefetch_pool(const struct service_table *table, uint
 }
 
 /**
+ * service_likely_pool() - The pool that a frontend forwards to, nearly always
+ * @table:	The table
+ * @reference:	What service_prefetch() gave, not INDEX_NONE
+ *
+ * Return: the pool of pods, or NULL if they are not forwarded
+ */
+static inline const struct service_pool *service_likely_pool(const struct service_table *table, uint32_t reference)
+{
+	const struct service_verdict *verdict = &table->frontends[reference - 1].verdicts[SERVICE_POD];
+
+	return verdict->action == SERVICE_FORWARD ? &table->pools[verdict->pool] : NULL;
+}
+
+/**
  * service_prefetch_backends() - The same for the first backends of that pool
  * @table:	The table
  * @reference:	What service_prefetch() gave, not INDEX_NONE
