@@ -31,6 +31,11 @@ _ASK_UNTIL_READY = 0.1  #: seconds between questions for its health
 _ASK_LATER = 1.0
 
 
+def agent_environment(folder: Path) -> dict[str, str]:
+    """Where a lab's agents keep what their successors need, for whoever asks them. `folder` has their logs."""
+    return {"SVCPLANE_RUN": str(folder / "run")}
+
+
 @dataclass(frozen=True, slots=True)
 class AgentCommand:
     """How to start it."""
@@ -84,7 +89,7 @@ class Agent:
                 self._machine,
                 self._command.argv(self.node),
                 # What it keeps for its successor is gone with the lab.
-                environment={"SVCPLANE_RUN": str(self.log_file.parent / "run")},
+                environment=agent_environment(self.log_file.parent),
                 log=str(self.log_file),
             )
             number += 1

@@ -1,6 +1,7 @@
 """`svcplane lab exec`: run a command on the network of a machine of the lab.
 
-Only the network is the machine's: programs and files are those of the host.
+Only the network is the machine's: programs and files are those of the host. `svcplane flows` and
+`svcplane top` find the node's agent.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import os
 
 from dataplane.errors import InputError
+from lab.cluster.agent import agent_environment
 from lab.cluster.machines import EXPECTED, find_machine
 from lab.cluster.state import StateDirectory
 from lab.cluster.up import require_root
@@ -27,11 +29,12 @@ def run(args: argparse.Namespace) -> int:
     argv = args.argv[1:] if args.argv[:1] == ["--"] else args.argv
     if not argv:
         raise InputError("what to run? expected WHERE -- COMMAND [ARGUMENT ...]")
-    options = StateDirectory(args.name).running().options
+    state = StateDirectory(args.name)
+    options = state.running().options
     with api(args.name) as client:
         machine = find_machine(client, options, args.machine, args.namespace)
     machine.enter()
     try:
-        os.execvp(argv[0], argv)
+        os.execvpe(argv[0], argv, {**os.environ, **agent_environment(state.agents)})
     except OSError as error:
         raise InputError(f"{argv[0]}: {error.strerror}") from None
