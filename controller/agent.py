@@ -32,6 +32,7 @@ from controller.health_server import HealthServer
 from controller.interfaces import watch_interface_addresses
 from controller.listener import Listener
 from controller.metrics import Metrics
+from controller.metrics_packets import PacketMetrics
 from controller.metrics_server import metrics_application
 from controller.metrics_state import StateCollector
 from controller.metrics_traffic import TrafficMetrics
@@ -41,6 +42,7 @@ from controller.runner import Pace, Runner
 from dataplane.conntrack_room import RoomSource
 from dataplane.errors import InputError
 from dataplane.interface import Dataplane, DataplaneError
+from dataplane.packets import PacketSource
 from dataplane.traffic import TrafficSource
 from dataplane.version import VERSION
 
@@ -84,7 +86,7 @@ class Agent:
     """One node's agent. `run` ends only by being cancelled; what is programmed stays then.
 
     `traffic` is who counts what the dataplane forwards, if anybody does, and `room` who can say whether the kernel's
-    connection table is full.
+    connection table is full. `packets` is the dataplane if it handles packets itself.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Agent:
         dataplane: Dataplane,
         traffic: TrafficSource | None = None,
         room: RoomSource | None = None,
+        packets: PacketSource | None = None,
     ) -> None:
         self._options = options
         self._dataplane = dataplane
@@ -130,6 +133,8 @@ class Agent:
         self._connection_table = None if room is None else ConnectionTable(room, self.events.tell_of_node)
         if self._connection_table is not None:
             self.metrics.registry.register(self._connection_table)
+        if packets is not None:
+            self.metrics.registry.register(PacketMetrics(packets))
 
     async def run(self) -> None:
         """Watch the cluster and keep the dataplane as it asks."""

@@ -29,7 +29,8 @@ Both families are programmed in one transaction, so metrics with the label `ip_f
 but for `no_local_endpoints`. Names are those of mode nftables. A test makes this page from a running agent.
 
 Traffic comes from the kernel's connection table, which the agent has count (`net.netfilter.nf_conntrack_acct`) when it
-starts; of connections from before only their number of packets is missing. It is looked at when somebody asks for
+starts; of connections from before only their number of packets is missing. In mode userspace it comes from the engine,
+and `svcplane_port_*` and `svcplane_engine_*` are only there. The connection table is looked at when somebody asks for
 metrics, at most every five seconds: with 100,000 connections that takes the kernel about a third of a second. What
 connections carried that end in between is told by the kernel. Counters begin at zero with the agent. A Service's
 traffic is that of all its addresses. Whoever is beyond `--traffic-series` is summed up with the labels `other`; a

@@ -37,6 +37,7 @@ from svcplane.modes import (
     make_dataplane,
     make_room,
     make_traffic,
+    packets_of,
     remove_predecessors,
 )
 from svcplane.succession import Succession
@@ -131,7 +132,7 @@ def _write(path: Path, configuration: KubeProxyConfiguration) -> None:
 def _set_up_host(configuration: KubeProxyConfiguration, own: OwnFlags) -> None:
     for written in set_conntrack(configuration.conntrack):
         _log.info("set %s", written)
-    if own.traffic_series:
+    if own.traffic_series and configuration.mode != "userspace":  # whose engine counts by itself
         try:
             for written in set_accounting():
                 _log.info("set %s", written)
@@ -185,10 +186,10 @@ async def _run_agent(args: argparse.Namespace, configuration: KubeProxyConfigura
                 forget_sctp=own.conntrack_forget_sctp,
                 traffic_series=own.traffic_series,
             )
-            traffic = make_traffic(configuration.mode) if options.metrics and own.traffic_series else None
+            traffic = make_traffic(configuration.mode, dataplane) if options.metrics and own.traffic_series else None
             room = make_room()
             try:
-                await Agent(options, client, alone, traffic, room).run()
+                await Agent(options, client, alone, traffic, room, packets_of(dataplane)).run()
             finally:
                 if room is not None:
                     room.close()

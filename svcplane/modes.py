@@ -15,8 +15,10 @@ from dataplane.iptables.chain import Layout
 from dataplane.iptables.variant import AUTO, installed_variants
 from dataplane.ipvs import IpvsDataplane, Timeouts, ipvs_is_there
 from dataplane.nftables import NftablesDataplane
+from dataplane.packets import PacketSource
 from dataplane.traffic import TrafficSource
 from dataplane.userspace.dataplane import UserspaceDataplane, remove_userspace
+from dataplane.userspace.traffic import EngineTraffic
 from svcplane import kube_proxy
 from svcplane.userspace_flags import UserspaceFlags
 
@@ -90,14 +92,21 @@ def make_dataplane(configuration: KubeProxyConfiguration, flags: ModeFlags) -> C
     return _MODES[configuration.mode](configuration, flags)
 
 
-def make_traffic(mode: str) -> TrafficSource | None:
-    """Who counts what is forwarded in this mode, in the calling thread's network namespace. None if nobody can."""
+def make_traffic(mode: str, dataplane: Closable) -> TrafficSource | None:
+    """Who counts what this dataplane forwards, in the calling thread's network namespace. None if nobody can."""
+    if isinstance(dataplane, UserspaceDataplane):
+        return EngineTraffic(dataplane.tallies)
     try:
         # IPVS translates by itself: the kernel does not mark its connections as translated by NAT.
         return ConntrackTraffic(only_translated=mode != "ipvs")
     except OSError as error:
         _log.warning("traffic is not counted: the connection table can't be listened to: %s", error)
         return None
+
+
+def packets_of(dataplane: Closable) -> PacketSource | None:
+    """The dataplane itself, if it, and not the kernel, handles packets."""
+    return dataplane if isinstance(dataplane, UserspaceDataplane) else None
 
 
 def make_room() -> ConntrackRoom | None:

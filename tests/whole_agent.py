@@ -20,6 +20,7 @@ from controller.node import NodeOptions
 from controller.runner import Pace
 from dataplane.conntrack_room import Room
 from dataplane.fake import FakeDataplane
+from dataplane.packets import Packets, PortPackets
 from dataplane.table import ForwardingTable, FrontendKey, Protocol
 from dataplane.traffic import Taken
 from lab.api import registry
@@ -44,6 +45,14 @@ class FakeTraffic:
 
     def close(self) -> None:
         pass
+
+
+class FakePackets:
+    """A dataplane with one port that has seen something of everything."""
+
+    def packets(self) -> Packets | None:
+        outcomes = {"forwarded": 5, "passed": 1, "answered": 0, "dropped": 1, "lost": 0}
+        return Packets((PortPackets("queue 1", outcomes, 700, 3, 0),), {"malformed": 1}, 2, 0)
 
 
 class FakeRoom:
@@ -157,7 +166,7 @@ async def _scene(
     options = AgentOptions(node, FAST, healthz=None)
     async with Client(Access(f"http://127.0.0.1:{port}"), silence=silence) as client:
         room = FakeRoom()
-        agent = Agent(options, client, dataplane, FakeTraffic(), room)
+        agent = Agent(options, client, dataplane, FakeTraffic(), room, FakePackets())
         for reflector in agent._reflectors:
             reflector._backoff = reflector._while_absent = Backoff(first=0.005, most=0.05)
         task = asyncio.create_task(agent.run())

@@ -27,10 +27,12 @@ from dataplane.nft.plan import Plan
 from dataplane.nft.statements import Statement, rule
 from dataplane.nft.transaction import RefusedError, Transaction
 from dataplane.nft.watch import Watch
-from dataplane.table import DetectLocal, ForwardingTable, FrontendKey, Pick
+from dataplane.packets import Packets, PortPackets
+from dataplane.table import DetectLocal, Endpoint, ForwardingTable, FrontendKey, Pick
 from dataplane.userspace import host, steering
 from dataplane.userspace.answering import Answering
 from dataplane.userspace.engine import GONE, Engine
+from dataplane.userspace.flows import Tally
 from dataplane.userspace.limits import LINUX_TIMEOUTS, Limits
 from dataplane.userspace.memory import Memory, default_folder, forget
 from dataplane.userspace.port import OUTSIDE, PODS, Port, nfqueue_port
@@ -47,6 +49,8 @@ QUEUE_LENGTH = 4096
 """Packets that may wait in each queue. At 200,000 a second, the last of them waits 20 ms."""
 
 _MOST_QUEUES = 4
+
+_OUTCOMES = ("forwarded", "passed", "answered", "dropped", "lost")  # in PortCounters
 
 
 class UserspaceDataplane:
@@ -298,6 +302,23 @@ class UserspaceDataplane:
         layer = steering.LAYERS[key.family]
         take = next(c for c in steering.chains(layer, self._steered.table, self._queue) if c.name == "take")
         return f"{text}\n\ntable {layer} {layer.table}\n{take.text}"
+
+    def tallies(self) -> dict[tuple[str, Endpoint], Tally]:
+        """What was counted since the engine began; nothing before. From any thread."""
+        return self._engine.tallies() if self._engine is not None else {}
+
+    def packets(self) -> Packets | None:
+        """From any thread."""
+        engine = self._engine
+        if engine is None:
+            return None
+        counters = engine.counters
+        ports = (
+            PortPackets(name, {o: getattr(of, o) for o in _OUTCOMES}, of.bytes, of.missed, of.errors)
+            for name, of in engine.port_counters().items()
+        )
+        drops = {reason.name.lower(): count for reason, count in counters.reasons.items()}
+        return Packets(tuple(ports), drops, counters.flows["used"], counters.flows["evicted"])
 
     def cleanup(self) -> None:
         """Remove the rules and forget all flows."""

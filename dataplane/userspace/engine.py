@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -27,7 +28,7 @@ from dataplane.userspace.image import Host, Image, Surroundings, encode, unpacke
 from dataplane.userspace.limits import LINUX_ANSWERS, RFC_TIMEOUTS, AnswerRates, Limits, Timeouts
 from dataplane.userspace.memory import Memory
 from dataplane.userspace.owners import Owners
-from dataplane.userspace.port import Port
+from dataplane.userspace.port import Port, PortCounters
 from dataplane.userspace.result import CLIENTS, OUTCOMES, REASONS, RULES, Result
 from dataplane.userspace.saved import Saved, SavedClient, SavedFlow
 from dataplane.userspace.structures import (
@@ -88,6 +89,8 @@ class Engine:
         if memory is not None:
             memory.attach(self._native)
         self._worker: Any = None
+        # Held while the worker or the ports are used, so that others than the engine's own thread may look at them.
+        self._looking = threading.RLock()
         self._ports: tuple[Port, ...] = ()
         self._pick = pick
         self._interfaces: dict[str, int] = {}
@@ -207,21 +210,28 @@ class Engine:
         if error:
             lib.worker_destroy(worker)
             raise DataplaneError(f"cannot start the threads of the engine: {os.strerror(-error)}")
-        self._worker, self._ports = worker, tuple(ports)
+        with self._looking:
+            self._worker, self._ports = worker, tuple(ports)
 
     def stop(self) -> None:
         """End the threads, each after the batch it is at, and close the ports. Nothing happens if none run."""
-        if self._worker is not None:
-            lib.worker_destroy(self._worker)
-            self._worker = None
-        for port in self._ports:
-            port.close()
-        self._ports = ()
+        with self._looking:
+            if self._worker is not None:
+                lib.worker_destroy(self._worker)
+                self._worker = None
+            for port in self._ports:
+                port.close()
+            self._ports = ()
 
     @property
     def ports(self) -> tuple[Port, ...]:
         """The ports that packets come in by."""
         return self._ports
+
+    def port_counters(self) -> dict[str, PortCounters]:
+        """What became of packets, by the names of the ports. From any thread."""
+        with self._looking:
+            return {str(port): port.counters for port in self._ports}
 
     def failure(self) -> str:
         """Why a thread has ended by itself, in words; "" if none has."""
@@ -323,14 +333,15 @@ class Engine:
 
         A backend that is gone is there until its place is needed; its connections go on counting meanwhile.
         """
-        names = self._engine.names.tallies
-        count = names.fresh
-        counted = ffi.new("struct flow_tally[]", count)
-        self._do("access_tallies", ffi.new("struct access_tallies *", {"count": count, "into": counted}))
-        return {
-            (self._owners.service(name.owner), backend_of(name)): tally_of(counted[number])
-            for number, name in enumerate(names.names[1:count], start=1)
-        }
+        with self._looking:
+            names = self._engine.names.tallies
+            count = names.fresh
+            counted = ffi.new("struct flow_tally[]", count)
+            self._do("access_tallies", ffi.new("struct access_tallies *", {"count": count, "into": counted}))
+            return {
+                (self._owners.service(name.owner), backend_of(name)): tally_of(counted[number])
+                for number, name in enumerate(names.names[1:count], start=1)
+            }
 
     def flows(self) -> Iterator[Flow]:
         """The flows that are known, in no particular order."""
@@ -423,12 +434,13 @@ class Engine:
 
     def _do(self, task: str, argument: Any) -> None:
         """Have a task of native/access.h done: between two batches, if threads are using the engine."""
-        if self._worker is None:
-            run = getattr(lib, task)
-            while not run(self._engine, argument):
-                pass
-        else:
-            lib.worker_ask(self._worker, ffi.addressof(lib, task), argument)
+        with self._looking:
+            if self._worker is None:
+                run = getattr(lib, task)
+                while not run(self._engine, argument):
+                    pass
+            else:
+                lib.worker_ask(self._worker, ffi.addressof(lib, task), argument)
 
     def _saved_clients(self) -> Iterator[SavedClient]:
         table, now = self._engine.affinities, self._engine.now
@@ -502,7 +514,8 @@ class Engine:
                 if position >= len(self._frontends):
                     self._frontends += [None] * (position + 1 - len(self._frontends))
                 self._frontends[position] = frontend
-        self._owners.tidy()
+        with self._looking:
+            self._owners.tidy()
 
     def _owners_in_use(self) -> set[int]:
         kinds = (self._engine.names.tallies, self._engine.names.members)

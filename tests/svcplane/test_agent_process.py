@@ -201,19 +201,24 @@ def test_how_full_the_connection_table_is_can_be_seen(node: Node) -> None:
     assert 0 < entries.value < limit.value
 
 
-def test_traffic_is_counted_by_service_and_backend(node: Node) -> None:
+@pytest.mark.parametrize("mode", ["nftables", "userspace"])
+def test_traffic_is_counted_by_service_and_backend(node: Node, mode: str) -> None:
+    node.write_config(mode=mode)
     node.start_agent()
     node.until(lambda: node.reaches("10.96.0.80"))
     node.until(lambda: node.get("http://127.0.0.1:10249/metrics") is not None)
     for _ in range(5):
         assert node.reaches("10.96.0.80")
 
-    def counted(name: str) -> float:
-        return sum(s.value for s in samples(node, name) if s.labels["service"] == "web")
+    def counted(name: str, **labels: str) -> float:
+        wanted = labels or {"service": "web"}
+        return sum(s.value for s in samples(node, name) if s.labels.items() >= wanted.items())
 
     node.until(lambda: counted("svcplane_service_connections_total") >= 5)
     headers = 40  # of IPv4 and TCP, on each packet
     assert counted("svcplane_backend_bytes_total") > headers * counted("svcplane_backend_packets_total")
+    forwarded = counted("svcplane_port_packets_total", outcome="forwarded")
+    assert (forwarded >= counted("svcplane_backend_packets_total")) == (mode == "userspace")
 
 
 def test_one_capability_is_enough_after_the_settings_are_made(node: Node) -> None:

@@ -1,0 +1,35 @@
+"""What became of the packets that a dataplane itself handles, where it is not the kernel that does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class PortPackets:
+    """One way for packets in and out. `outcomes` sum up to all that were received."""
+
+    name: str
+    outcomes: Mapping[str, int]
+    bytes: int
+    missed: int  #: never received, because there was no room to wait
+    errors: int  #: system calls that failed
+
+
+@dataclass(frozen=True, slots=True)
+class Packets:
+    """Since the ports were made. `drops`: packets by why they were dropped, in a word."""
+
+    ports: tuple[PortPackets, ...]
+    drops: Mapping[str, int]
+    flows: int  #: that are known now
+    flows_evicted: int  #: given up for new ones, as there was no room
+
+
+class PacketSource(Protocol):
+    """Handles packets. May be asked by any thread."""
+
+    def packets(self) -> Packets | None:
+        """None while it handles none."""
