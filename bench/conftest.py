@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench import report
-from bench.harness.fixtures import add_options, arenas, plan, record, scales, stage
+from bench.harness.fixtures import add_options, arenas, contenders_of, plan, record, scales, stage
 
 __all__ = ["arenas", "plan", "record", "stage"]  # fixtures
 
@@ -45,7 +45,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("services", sizes)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if any("arenas" in getattr(item, "fixturenames", ()) for item in items):
+        contenders_of(config)  # whatever is wrong with them is one line, and not one for each question
     # Whatever shares an arena follows on each other.
     items.sort(key=_scale)
     for item in items:

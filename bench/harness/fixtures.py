@@ -38,6 +38,16 @@ def scales(config: pytest.Config, enough: Sequence[int] | None) -> list[int]:
     return [size for size in wanted if enough is None or size in enough] or wanted[:1]
 
 
+def contenders_of(config: pytest.Config) -> list[Contender]:
+    """Whom to measure. UsageError if that is told wrong."""
+    option = config.getoption
+    try:
+        found = everybody(option("--kube-proxy"), option("--kube-proxy-flags"))
+        return chosen(found, option("--contenders") or (QUICK_CONTENDERS if option("--quick") else "*"))
+    except InputError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 class Arenas:
     """The arena of the size asked for last; building one takes a while, so the questions come size by size."""
 
@@ -77,13 +87,7 @@ def plan(request: pytest.FixtureRequest) -> Plan:
 
 @pytest.fixture(scope="session")
 def arenas(request: pytest.FixtureRequest, plan: Plan) -> Iterator[Arenas]:
-    option = request.config.getoption
-    try:
-        found = everybody(option("--kube-proxy"), option("--kube-proxy-flags"))
-        contenders = chosen(found, option("--contenders") or (QUICK_CONTENDERS if option("--quick") else "*"))
-    except InputError as error:
-        raise pytest.UsageError(str(error)) from None
-    all_of_them = Arenas(contenders, plan)
+    all_of_them = Arenas(contenders_of(request.config), plan)
     yield all_of_them
     all_of_them.close()
 
