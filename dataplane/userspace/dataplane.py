@@ -14,7 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dataplane.interface import Applied, DataplaneError, Drift
@@ -34,7 +34,7 @@ from dataplane.userspace.answering import Answering
 from dataplane.userspace.engine import GONE, Engine
 from dataplane.userspace.flows import Tally
 from dataplane.userspace.limits import LINUX_TIMEOUTS, Limits
-from dataplane.userspace.memory import Memory, default_folder, forget
+from dataplane.userspace.memory import RUN, Memory, default_folder, forget, remove_abandoned
 from dataplane.userspace.port import OUTSIDE, PODS, Port, nfqueue_port
 from dataplane.userspace.steered import Steered, User
 from dataplane.userspace.xdp.options import XdpOptions
@@ -227,6 +227,7 @@ class UserspaceDataplane:
     def engine(self) -> Engine:
         """The engine; made when it is first asked for."""
         if self._engine is None:
+            remove_abandoned(RUN)
             memory = Memory(self._folder)
             self._engine = Engine(
                 host.this_host(),
@@ -291,6 +292,8 @@ class UserspaceDataplane:
 
         What rules hold for connections that have ended meanwhile is removed on this occasion.
         """
+        with suppress(OSError):
+            os.utime(self._folder)  # for `remove_abandoned`: it was in use until now
         if self._known:
             self._write(self._steered.prune())
         with _reading():

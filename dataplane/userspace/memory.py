@@ -9,12 +9,14 @@ killed, one of the two is whole.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +32,10 @@ _log = logging.getLogger(__name__)
 
 RUN = Path(os.environ.get("SVCPLANE_RUN", "/run/svcplane-userspace"))
 """Where the folders are. Whoever runs nodes that do not live long gives them another, and removes it with them."""
+
+ABANDONED = 24 * 3600.0
+"""Seconds after which nobody comes back for what an agent has left. TCP gives up within the hour, when nothing gets
+through; whether the namespace is still there, nobody can tell from outside."""
 
 _SO_NETNS_COOKIE = 71  # asm-generic/socket.h
 
@@ -65,6 +71,7 @@ class Memory:
         self._native: Any = ffi.NULL
         self._files = self._next
         try:
+            self._held = _hold(folder)
             shutil.rmtree(self._next, ignore_errors=True)
             self._next.mkdir(parents=True, mode=0o700)
         except OSError as error:
@@ -118,6 +125,9 @@ class Memory:
         """Let go of the files, which stay."""
         lib.durable_close(self._native)
         self._native = ffi.NULL
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
 
 
 def forget(folder: Path) -> None:
@@ -125,6 +135,32 @@ def forget(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
         RUN.rmdir()
+
+
+def remove_abandoned(run: Path) -> None:
+    """Remove the folders in `run` that no engine holds, and none has held for a day."""
+    for folder in run.glob("[0-9]*"):
+        with suppress(OSError):
+            descriptor = os.open(folder, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(descriptor).st_mtime > ABANDONED:
+                    shutil.rmtree(folder)
+            finally:
+                os.close(descriptor)
+
+
+def _hold(folder: Path) -> int:
+    """Make the folder, and a lock on it that the kernel takes away with the process."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(folder, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        # Somebody may just have removed it, as abandoned.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
+                return descriptor
+        os.close(descriptor)
 
 
 def _clients(native: Any, names: Path) -> Iterator[tuple[SavedClient, int]]:
