@@ -83,3 +83,16 @@ bool access_flows(struct engine *engine, void *argument)
 	}
 	return false;
 }
+
+/**
+ * access_run() - Have packets looked at that come in by no port
+ * @engine:	The engine
+ * @argument:	struct access_run
+ */
+bool access_run(struct engine *engine, void *argument)
+{
+	const struct access_run *run = argument;
+
+	engine_run(engine, run->memory, run->size, run->packets, run->count, run->link, run->now);
+	return true;
+}

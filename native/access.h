@@ -71,10 +71,29 @@ struct access_flows {
 	struct flow *into;
 };
 
+/**
+ * struct access_run - Packets that somebody else than a worker's thread has
+ * @memory:	Where their bytes are, as the rest for engine_run()
+ * @size:	Bytes of @memory
+ * @packets:	Where each is, and what becomes of it
+ * @count:	How many; at most ENGINE_BATCH, so that others wait no longer than for another batch
+ * @link:	What the first byte of each belongs to
+ * @now:	The time in milliseconds
+ */
+struct access_run {
+	uint8_t *memory;
+	size_t size;
+	struct engine_packet *packets;
+	size_t count;
+	enum packet_link link;
+	uint64_t now;
+};
+
 /* Each is a worker_task: true when all is done. */
 bool access_settle(struct engine *engine, void *argument);
 bool access_counters(struct engine *engine, void *argument);
 bool access_tallies(struct engine *engine, void *argument);
 bool access_flows(struct engine *engine, void *argument);
+bool access_run(struct engine *engine, void *argument);
 
 #endif

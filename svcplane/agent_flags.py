@@ -46,7 +46,7 @@ COMMANDS = (
     ),
     Command(
         ("--userspace-port",), Kind.TEXT,
-        "how packets come in in mode userspace: nfqueue (packet queues) or af_xdp (from interfaces)",
+        "how packets come in in mode userspace: nfqueue (packet queues), af_xdp (interfaces) or nfqueue_python",
     ),
     Command(("--xdp-interfaces",), Kind.WORDS, "with af_xdp: patterns of the interfaces' names (default: every veth)"),
     Command(("--xdp-mode",), Kind.TEXT, "with af_xdp: auto, native or generic"),

@@ -68,7 +68,7 @@ def _ipvs(configuration: KubeProxyConfiguration, _: ModeFlags) -> Closable:
 
 
 def _userspace(_: KubeProxyConfiguration, given: ModeFlags) -> Closable:
-    return UserspaceDataplane(xdp=given.userspace.xdp())
+    return UserspaceDataplane(xdp=given.userspace.xdp(), in_python=given.userspace.in_python)
 
 
 _MODES: Mapping[str, Callable[[KubeProxyConfiguration, ModeFlags], Closable]] = {

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from dataplane.errors import InputError
 from dataplane.userspace.xdp.options import XdpOptions, xdp_options
 
-_NFQUEUE, _AF_XDP = "nfqueue", "af_xdp"
+_NFQUEUE, _AF_XDP, _PYTHON = "nfqueue", "af_xdp", "nfqueue_python"
 
 
 class UserspaceFlags(NamedTuple):
@@ -20,12 +20,17 @@ class UserspaceFlags(NamedTuple):
 
     def xdp(self) -> XdpOptions | None:
         """How AF_XDP is to be used, or None if it is not. InputError if the flags make no sense."""
-        if self.port not in (_NFQUEUE, _AF_XDP):
-            raise InputError(f"--userspace-port {self.port!r}: expected {_NFQUEUE} or {_AF_XDP}")
+        if self.port not in (_NFQUEUE, _AF_XDP, _PYTHON):
+            raise InputError(f"--userspace-port {self.port!r}: expected {_NFQUEUE}, {_AF_XDP} or {_PYTHON}")
         if self.port == _AF_XDP:
             return xdp_options(self.interfaces, self.xdp_mode, self.busy_poll)
-        if self != UserspaceFlags():
+        if self != UserspaceFlags(self.port):
             raise InputError(
                 f"--xdp-interfaces, --xdp-mode and --xdp-busy-poll: expected with --userspace-port={_AF_XDP}"
             )
         return None
+
+    @property
+    def in_python(self) -> bool:
+        """Whether packets are to be read one at a time in Python."""
+        return self.port == _PYTHON

@@ -36,6 +36,7 @@ from dataplane.userspace.flows import Tally
 from dataplane.userspace.limits import LINUX_TIMEOUTS, Limits
 from dataplane.userspace.memory import RUN, Memory, default_folder, forget, remove_abandoned
 from dataplane.userspace.port import OUTSIDE, PODS, Port, nfqueue_port
+from dataplane.userspace.queue_reader import QueueReader, package
 from dataplane.userspace.steered import Steered, User
 from dataplane.userspace.xdp.options import XdpOptions
 from dataplane.userspace.xdp.port import XdpPort
@@ -60,6 +61,7 @@ class UserspaceDataplane:
     With `xdp`, what comes in by the interfaces that it names goes from there to the engine and out again, in a thread
     of its own; the queues get the rest: what this host sends, and what comes in elsewhere.
     `folder` is where flows are kept, for the next one to go on with after `close`, or when the process was killed.
+    `in_python` has one queue read packet by packet in Python, to be read and compared with (queue_reader.py).
     DataplaneError if the kernel has no nf_tables, or nothing that sends packets to a queue; InputError if there can be
     no AF_XDP.
     """
@@ -70,7 +72,13 @@ class UserspaceDataplane:
         limits: Limits | None = None,
         xdp: XdpOptions | None = None,
         folder: Path | None = None,
+        in_python: bool = False,
     ) -> None:
+        if in_python:
+            package()  # to fail now, if it does
+            queues = 1
+        self._in_python = in_python
+        self._reader: QueueReader | None = None
         self._queues = queues or min(len(os.sched_getaffinity(0)), _MOST_QUEUES)
         try:
             self._channel = Channel()
@@ -122,10 +130,10 @@ class UserspaceDataplane:
 
     def _start(self, before: ForwardingTable, table: ForwardingTable) -> None:
         """See that the threads run, know where pods are, and know the connections there were."""
-        failure = self.engine.failure()
+        failure = self._failure()
         if failure:
             _log.error("packets were not read any more (%s): beginning again", failure)
-        if self.engine.ports and not failure and table.detect_local == before.detect_local:
+        if (self.engine.ports or self._reader) and not failure and table.detect_local == before.detect_local:
             return
         self._stop()
         host.accept_translated_sources()
@@ -135,7 +143,7 @@ class UserspaceDataplane:
             if self._xdp_options:
                 self._xdp = self._xdp_options.port(table.detect_local)
                 ports.append(self._xdp)
-            for number in range(self._queues):
+            for number in range(0 if self._in_python else self._queues):
                 ports.append(nfqueue_port(FIRST_QUEUE + number, QUEUE_LENGTH, table.detect_local))
         except DataplaneError:
             for port in ports:
@@ -151,6 +159,12 @@ class UserspaceDataplane:
         if self._xdp:
             self._xdp.steer(table, self.engine.host, self._busy_services)
         self.engine.start(ports)
+        if self._in_python:
+            try:
+                self._reader = QueueReader(self.engine, FIRST_QUEUE, QUEUE_LENGTH, table.detect_local)
+            except DataplaneError:
+                self._stop()
+                raise
         if self._xdp:
             try:
                 with _reading():
@@ -165,6 +179,9 @@ class UserspaceDataplane:
                 _log.error("nobody can ask for flows: no socket can be made in %s: %s", self._folder, error)
 
     def _stop(self) -> None:
+        if self._reader:
+            self._reader.close()
+            self._reader = None
         self.engine.stop()
         self._xdp = None
 
@@ -239,7 +256,8 @@ class UserspaceDataplane:
         return self._engine
 
     def _failure(self) -> str:
-        return self._engine.failure() if self._engine is not None else ""
+        failure = self._engine.failure() if self._engine is not None else ""
+        return failure or (self._reader.failure if self._reader else "")
 
     def _close_engine(self) -> None:
         if self._answering is not None:

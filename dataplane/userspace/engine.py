@@ -240,6 +240,21 @@ class Engine:
 
     # Packets
 
+    def run_beside(self, batch: Batch) -> None:
+        """Send a batch through between two batches of the running threads, at the time of their clock.
+
+        For whoever reads packets in Python; from any thread, between `start` and `stop`.
+        """
+        given = {
+            "memory": batch.memory,
+            "size": len(batch.memory),
+            "packets": batch.packets,
+            "count": batch.count,
+            "link": batch.link,
+            "now": lib.worker_now(),
+        }
+        self._do("access_run", ffi.new("struct access_run *", given))
+
     def run(self, batch: Batch, now: float) -> None:
         """Send a batch through; the packets are rewritten where they are. `now` is in seconds, and never goes back."""
         lib.engine_run(

@@ -34,6 +34,7 @@ from dataplane.reference import Outcome, decide
 from dataplane.table import ForwardingTable
 from dataplane.userspace.dataplane import UserspaceDataplane
 from dataplane.userspace.limits import Limits
+from dataplane.userspace.queue_reader import package
 from dataplane.userspace.xdp.options import XdpOptions
 from lab.network import probe as client
 from lab.network.namespace import Namespace
@@ -78,12 +79,27 @@ def _lacks_ipvs() -> str:
     return ""
 
 
+def _lacks_netfilterqueue() -> str:
+    try:
+        package()
+    except DataplaneError as error:
+        return str(error)
+    return ""
+
+
 MODES = (
     Mode("nftables", "nftables", NftablesDataplane),
     Mode("iptables-legacy", "iptables", partial(IptablesDataplane, "legacy"), _ALL_ADDRESSES),
     Mode("iptables-nft", "iptables", partial(IptablesDataplane, "nft"), _ALL_ADDRESSES),
     Mode("userspace", "nftables", partial(UserspaceDataplane, limits=SMALL), asks_later=True),
     Mode("userspace-xdp", "nftables", partial(UserspaceDataplane, limits=SMALL, xdp=XdpOptions()), asks_later=True),
+    Mode(
+        "userspace-python",
+        "nftables",
+        partial(UserspaceDataplane, limits=SMALL, in_python=True),
+        asks_later=True,
+        lacks=_lacks_netfilterqueue,
+    ),
     Mode("ipvs", "nftables", IpvsDataplane, lacks=_lacks_ipvs),
 )
 

@@ -23,7 +23,7 @@ def test_af_xdp_is_told_which_interfaces_and_how() -> None:
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (UserspaceFlags("dpdk"), "--userspace-port 'dpdk': expected nfqueue or af_xdp"),
+        (UserspaceFlags("dpdk"), "--userspace-port 'dpdk': expected nfqueue, af_xdp or nfqueue_python"),
         (UserspaceFlags("af_xdp", xdp_mode="offload"), "--xdp-mode 'offload': expected auto, native or generic"),
         (UserspaceFlags("af_xdp", busy_poll=-1), "--xdp-busy-poll -1: expected microseconds, or 0 for none"),
         (UserspaceFlags(interfaces=("eth0",)), "expected with --userspace-port=af_xdp"),
@@ -48,3 +48,9 @@ def test_interfaces_are_chosen_by_name_or_all_veths(
     interfaces: tuple[str, ...], name: str, kind: str, selected: bool
 ) -> None:
     assert XdpOptions(interfaces).selects(LinkState(2, name, kind, bytes(6), 1500, 1, True)) is selected
+
+
+def test_packets_may_be_read_in_python() -> None:
+    flags = UserspaceFlags("nfqueue_python")
+    assert flags.xdp() is None
+    assert flags.in_python
