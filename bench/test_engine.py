@@ -17,21 +17,18 @@ from typing import Any
 import pytest
 from cffi import FFI
 
-from bench import report
+from bench import engine_instructions, report
 from bench.conftest import RESULTS
+from bench.engine_batches import BATCH, Run
 from bench.engine_scenarios import SCENARIOS, STRIDE, Scenario, packets, table
 from bench.report import Figure
-from dataplane.table import Family, ForwardingTable, Protocol
-from dataplane.userspace.batch import Batch, Link
+from dataplane.table import Family, ForwardingTable
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.image import Host
 from dataplane.userspace.limits import Limits
-from dataplane.userspace.result import OUTCOMES
 from native.build_ffi import COMPILER_FLAGS, FOLDER
 from native.library import ffi, lib
 
-BATCH = 256
-MEASURED = 2000  #: batches
 LIMITS = Limits(flows=1 << 21)
 
 
@@ -48,54 +45,20 @@ def test_what_a_packet_costs(scenario: Scenario, engine_figures: list[Figure]) -
     with Engine(Host(), limits=LIMITS, seed=1) as engine:
         engine.apply(table(scenario.services, (scenario.family,)))
         run = Run(engine, scenario)
-        if scenario.established:
-            run.batches("S" if scenario.protocol is Protocol.TCP else "")
-        signals = "R" if scenario.special == "R" else "A" if scenario.established else "S"
-        nanoseconds = sorted(run.batches(signals))
+        run.open()
+        nanoseconds = sorted(run.timed())
         engine_figures += [
             Figure("svcplane", scenario.services, scenario.name, _at(nanoseconds, 0.5), "ns", scenario.bar),
             Figure("svcplane", scenario.services, f"{scenario.name}, p99", _at(nanoseconds, 0.99), "ns"),
         ]
 
 
-class Run:
-    """One scenario's packets, copied batch by batch to where the engine rewrites them, as a network card would."""
-
-    def __init__(self, engine: Engine, scenario: Scenario) -> None:
-        self.engine, self.scenario = engine, scenario
-        self.batch = Batch(bytearray(BATCH * STRIDE), BATCH, Link.ETHERNET)
-
-    def batches(self, signals: str) -> list[float]:
-        """Nanoseconds for each packet, batch by batch; flows that are known come in random order."""
-        memory, length = packets(self.scenario, signals)
-        for position in range(BATCH):
-            self.batch.add(position * STRIDE, length, 1)
-        measured = [self._batch(ffi.from_buffer(chunk)) for chunk in self._chunks(memory, shuffled=signals == "A")]
-        self.batch.clear()
-        return measured
-
-    def _chunks(self, memory: bytearray, *, shuffled: bool) -> Iterator[bytes | memoryview]:
-        view, flows = memoryview(memory), self.scenario.flows
-        if flows < BATCH:
-            yield from [bytes(memory[:STRIDE]) * BATCH] * (MEASURED if shuffled or not self.scenario.established else 1)
-        elif shuffled or self.scenario.special:
-            chance = random.Random(1)
-            for _ in range(MEASURED):
-                yield b"".join(
-                    view[at : at + STRIDE] for at in (chance.randrange(flows) * STRIDE for _ in range(BATCH))
-                )
-        else:
-            for begin in range(0, flows * STRIDE, BATCH * STRIDE):
-                yield view[begin : begin + BATCH * STRIDE]
-
-    def _batch(self, chunk: Any) -> float:
-        ffi.memmove(self.batch.memory, chunk, BATCH * STRIDE)
-        begin = time.perf_counter_ns()
-        self.engine.run(self.batch, now=1.0)
-        spent = time.perf_counter_ns() - begin
-        outcomes = {OUTCOMES[packet.decision.outcome] for packet in self.batch.packets}
-        assert outcomes == {self.scenario.outcome}
-        return spent / BATCH
+def test_how_many_instructions_a_packet_takes(engine_figures: list[Figure], tmp_path: Path) -> None:
+    missing = engine_instructions.why_not()
+    if missing:
+        pytest.skip(missing)
+    for scenario, instructions in engine_instructions.count(tmp_path).items():
+        engine_figures.append(Figure("svcplane", scenario.services, scenario.name, instructions, "instructions"))
 
 
 def test_what_no_engine_can_be_faster_than(engine_figures: list[Figure], tmp_path: Path) -> None:
