@@ -99,7 +99,7 @@ name_the_node() {
     echo "KUBELET_EXTRA_ARGS=--node-ip=$NETWORK.$number" >/etc/default/kubelet
 }
 
-# `pytest bench/ --vagrant` works on the machines as root, with the key that Vagrant made.
+# Whoever measures across machines works on them as root, with the key that Vagrant made.
 make_bench_ready() {
     install -D -m 600 ~vagrant/.ssh/authorized_keys /root/.ssh/authorized_keys
     make -C /svcplane --no-print-directory setup
