@@ -205,6 +205,13 @@ def udp_flows() -> list[Json]:
         ]), step(service(DNS, externalIPs=[EXTERNAL_IP]), piece("b1"), probes=[
             reaches(again(address=EXTERNAL_IP), "b1", seen_as="n1"),
         ])),
+        # Translated alike these flows would be one; each must get its answers from the address that it wrote to.
+        case("udp-one-client-port-at-two-services-of-one-endpoint", step(
+            service(DNS), piece("b1"), service(DNS, name="b", clusterIP="10.96.10.2"), piece("b1", of="b"), probes=[
+                reaches(again(), "b1", seen_as="c1"),
+                reaches(again(address="10.96.10.2"), "b1", seen_as="c1"),
+                reaches(again(), "b1", seen_as="c1"),
+            ])),
     ]  # fmt: skip
 
 
@@ -224,6 +231,11 @@ def connections() -> list[Json]:
             step(service(http(30080), **LOCAL_OUTSIDE), probes=[
                 still_holds("b1", seen_as=N1),
                 reaches(ask("x1", N1, 30080), "b1", seen_as="x1"),
+            ])),
+        case("tcp-one-client-port-at-two-services-of-one-endpoint", step(
+            service(), piece("b1"), service(name="b", clusterIP="10.96.10.2"), piece("b1", of="b"), probes=[
+                reaches(ask("c1", address, sport=40080, n=1), "b1", seen_as="c1")
+                for address in (CLUSTER_IP, "10.96.10.2", CLUSTER_IP)
             ])),
         case("pods-reach-pods-as-themselves", step(service(), piece("b1"), probes=[
             reaches(ask("c1", "10.244.1.21", 8080), "b1", seen_as="c1"),
