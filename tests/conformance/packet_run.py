@@ -114,7 +114,7 @@ def network(name: str, logs: Path) -> Iterator[Network]:
                 node = NODE_OF.get(pod, pod)
                 processes.start_pod(pod, made[pod], log=str(logs / pod), node=node, tcp_ports=ports, udp_ports=ports)
             _give_n1_its_other_addresses(made["n1"])
-            processes.wait_listening(list(SERVERS), timeout=60)
+            processes.wait_listening(list(SERVERS), timeout=12 * PATIENCE)
             yield made
     finally:
         made.delete()
