@@ -10,6 +10,7 @@ from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
     ICMPv6EchoRequest,
     ICMPv6PacketTooBig,
+    ICMPv6TimeExceeded,
     IPerror6,
     IPv6,
 )
@@ -85,6 +86,24 @@ def test_eight_quoted_bytes_of_the_transport_header_are_enough(node: Node, names
     result = node.raw(too_big(names.router, sent.data, quoted=header + 8))
     assert result.outcome is Outcome.FORWARD
     assert read(result.data).dst == names.outside
+
+
+def test_what_a_router_adds_after_the_quoted_packet_is_left_as_it_is(node: Node, names: Names) -> None:
+    """RFC 4884: the length field says where the quoted packet, padded to 128 bytes, ends and extensions begin."""
+    sent = node.send(names.outside, 40000, names.service, 80)
+    label = bytes.fromhex("2000 0000 0008 0101 0001 01ff")  # an MPLS label (RFC 4950); no checksum
+    about = sent.data.ljust(128, b"\0") + label
+    ipv4 = names.family is Family.IPV4
+    expired = ICMP(type=11, length=128 // 4) if ipv4 else ICMPv6TimeExceeded(length=128 // 8)
+    network = IP if ipv4 else IPv6
+    error = bytes(network(src=names.router, dst=read(sent.data).src) / expired / Raw(about))
+    result = node.raw(error)
+    header = 20 if ipv4 else 40
+    length = header + (5 if ipv4 else 4)
+    assert (result.outcome, read(result.data).dst) == (Outcome.FORWARD, names.outside)
+    assert len(result.data) == len(error)
+    assert result.data[length] == error[length] == (32 if ipv4 else 16)
+    assert result.data[header + 8 + len(sent.data) :] == error[header + 8 + len(sent.data) :]
 
 
 def test_an_error_whose_checksum_is_wrong_is_dropped(node: Node, names: Names) -> None:
