@@ -18,6 +18,7 @@ from dataplane.table import Backend, Family, Forward, Frontend, FrontendKey, Poo
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.limits import Limits
 from dataplane.userspace.result import Reason
+from requirement import requirement
 from small_node import HOST, LIMITS, NAMES, Names, Node, small_table
 from wire import read, with_right_checksums
 
@@ -49,6 +50,7 @@ def together(family: Family, parts: list[bytes]) -> IP | IPv6:
     return read(bytes(whole))
 
 
+@requirement("RFC 4787 REQ-14", kept="in order, always")
 def test_the_pieces_of_a_datagram_all_go_to_the_backend(node: Node, names: Names) -> None:
     sent = [node.raw(p) for p in pieces(names.family, names.outside, 40000, names.service, 53)]
     whole = together(names.family, [result.data for result in sent])
@@ -88,6 +90,7 @@ def test_the_pieces_of_a_rejected_packet_are_dropped_and_one_answer_is_sent(node
     assert node.engine.counters.answers == 1
 
 
+@requirement("RFC 4787 REQ-14", kept="bounded in time")
 def test_pieces_are_waited_for_thirty_seconds(node: Node, names: Names) -> None:
     first, second, third = pieces(names.family, names.pod, 40000, names.service, 53)
     node.raw(first)
@@ -97,6 +100,7 @@ def test_pieces_are_waited_for_thirty_seconds(node: Node, names: Names) -> None:
     assert node.raw(third).outcome is Outcome.DROP
 
 
+@requirement("RFC 4787 REQ-14", kept="bounded in number")
 def test_a_flood_of_first_pieces_is_bounded(node: Node) -> None:
     def piece(number: int, *, first: bool) -> bytes:
         ip = IP(src="10.244.1.10", dst="10.96.0.10", id=number, flags="MF", frag=0 if first else 3, proto=17)
@@ -122,6 +126,7 @@ def patient(node_with: NodeWith) -> Node:
 
 @pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
 @pytest.mark.parametrize("client", ["pod", "outside"])
+@requirement("RFC 4787 REQ-14", kept="out of order where `Limits.held` is not 0, as in `svcplane replay`")
 def test_pieces_in_any_order_all_go_to_the_backend(
     patient: Node, names: Names, order: tuple[int, ...], client: str
 ) -> None:
@@ -209,6 +214,7 @@ def test_when_all_places_are_taken_a_new_piece_is_dropped_and_those_that_wait_st
     assert len(list(patient.engine.released())) == 1
 
 
+@requirement("RFC 4787 REQ-14", kept="bounded in bytes")
 def test_a_piece_too_long_to_wait_is_dropped(patient: Node) -> None:
     _, later = (bytes(p) for p in fragment(IP(src="10.244.1.10", dst="10.96.0.10", id=7) / UDP() / bytes(5000), 2600))
     result = patient.raw(later)

@@ -26,6 +26,7 @@ from dataplane.userspace.batch import Link
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.limits import ALL_ANSWERS, AnswerRates, Rate
 from dataplane.userspace.result import Reason
+from requirement import requirement
 from small_node import HOST, LIMITS, Names, Node, small_table
 from wire import read
 
@@ -54,6 +55,8 @@ def quoted(packet: ScapyPacket) -> ScapyPacket:
 
 @pytest.mark.parametrize("protocol", [Protocol.TCP, Protocol.UDP])
 @pytest.mark.parametrize("masqueraded", [False, True])
+@requirement("RFC 5382 REQ-9")
+@requirement("RFC 5508 REQ-4")
 def test_an_error_on_the_way_to_the_backend_reaches_the_client_as_about_the_service(
     node: Node, names: Names, protocol: Protocol, masqueraded: bool
 ) -> None:
@@ -69,6 +72,8 @@ def test_an_error_on_the_way_to_the_backend_reaches_the_client_as_about_the_serv
     assert checksums_are_right(result.data)
 
 
+@requirement("RFC 5382 REQ-9")
+@requirement("RFC 5508 REQ-5")
 def test_an_error_on_the_way_back_reaches_the_backend_as_about_its_answer(node: Node, names: Names) -> None:
     sent = read(node.send(names.pod, 40000, names.service, 80).data)
     answer = node.send(sent.dst, 8080, sent.src, 40000, signals="SA")
@@ -88,6 +93,7 @@ def test_eight_quoted_bytes_of_the_transport_header_are_enough(node: Node, names
     assert read(result.data).dst == names.outside
 
 
+@requirement("RFC 4884")
 def test_what_a_router_adds_after_the_quoted_packet_is_left_as_it_is(node: Node, names: Names) -> None:
     """RFC 4884: the length field says where the quoted packet, padded to 128 bytes, ends and extensions begin."""
     sent = node.send(names.outside, 40000, names.service, 80)
@@ -106,6 +112,7 @@ def test_what_a_router_adds_after_the_quoted_packet_is_left_as_it_is(node: Node,
     assert result.data[header + 8 + len(sent.data) :] == error[header + 8 + len(sent.data) :]
 
 
+@requirement("RFC 5508 REQ-3")
 def test_an_error_whose_checksum_is_wrong_is_dropped(node: Node, names: Names) -> None:
     sent = node.send(names.outside, 40000, names.service, 80)
     error = bytearray(too_big(names.router, sent.data))
@@ -162,18 +169,21 @@ def test_whoever_is_rejected_is_told_port_unreachable(node: Node, names: Names, 
 
 
 @pytest.mark.parametrize(("family", "most"), [(4, 576), (6, 1280)])
+@requirement("RFC 1812 4.3.2.3, RFC 4443 2.4 c")
 def test_the_answer_to_a_large_packet_quotes_what_the_rfcs_allow(node: Node, family: int, most: int) -> None:
     addresses = ("10.244.1.10", "10.96.0.10") if family == 4 else ("fd00:244:1::10", "fd00:96::10")
     result = node.send(addresses[0], 40000, addresses[1], 81, payload=bytes(1400))
     assert len(result.data) == most
 
 
+@requirement("RFC 1812 4.3.2.7, RFC 4443 2.4 e")
 def test_an_error_is_never_answered_by_an_error(node: Node) -> None:
     redirect = bytes(IP(src="198.18.0.1", dst="10.96.0.10") / ICMP(type=5) / IP() / TCP())
     result = node.raw(redirect)
     assert (result.outcome, result.answered) == (Outcome.PASS, False)
 
 
+@requirement("RFC 1812 4.3.2.7, RFC 4443 2.4 e")
 def test_nobody_is_told_who_has_no_address_of_his_own(node: Node) -> None:
     for source in ("0.0.0.0", "224.0.0.1"):
         result = node.raw(bytes(IP(src=source, dst="10.96.0.10") / UDP(sport=1, dport=99)))
@@ -194,6 +204,7 @@ def answered(node: Node, now: float, source: str, count: int) -> int:
     return sum(node.send(source, port, "10.96.0.10", 81).answered for port in range(1, count + 1))
 
 
+@requirement("RFC 1812 4.3.2.8, RFC 4443 2.4 f")
 def test_one_sender_gets_six_answers_and_then_one_each_second_as_from_linux(node: Node) -> None:
     assert answered(node, 0.0, "10.244.1.10", 20) == 6
     assert answered(node, 0.999, "10.244.1.10", 20) == 0
@@ -204,6 +215,7 @@ def test_one_sender_gets_six_answers_and_then_one_each_second_as_from_linux(node
     assert node.engine.counters.withheld == 84
 
 
+@requirement("RFC 1812 4.3.2.8, RFC 4443 2.4 f")
 def test_all_senders_together_get_fifty_answers_and_then_a_thousand_each_second(node: Node) -> None:
     assert sum(answered(node, 0.0, f"10.244.1.{host}", 1) for host in range(1, 101)) == 50
     assert sum(answered(node, 0.010, f"10.244.2.{host}", 1) for host in range(1, 101)) == 10

@@ -1,4 +1,4 @@
-"""What the RFCs on NAT ask for, as far as it applies: one test for each requirement, named after it.
+"""What the RFCs on NAT ask for, as far as it applies: tests named after each requirement.
 
 A Service translates destinations, and sources only when it masquerades. Requirements on how ports are mapped bind the
 masquerading alone; those on timers, ICMP, fragments and hairpins bind everything.
@@ -6,15 +6,18 @@ masquerading alone; those on timers, ICMP, fragments and hairpins bind everythin
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, IPerror
 from scapy.packet import Raw
 
 from dataplane.reference import Outcome
-from dataplane.table import Protocol
+from dataplane.table import Backend, Forward, Frontend, FrontendKey, Pool, Protocol
 from dataplane.userspace.flows import Phase
 from dataplane.userspace.limits import RFC_TIMEOUTS
 from dataplane.userspace.result import Reason, Result
+from requirement import requirement
 from small_node import Names, Node
 from wire import read
 
@@ -49,6 +52,8 @@ def still_known(node: Node, sent: Result) -> bool:
 # RFC 4787: UDP
 
 
+@requirement("RFC 4787 REQ-2", kept="one for each family")
+@requirement("RFC 4787 REQ-3")
 def test_rfc4787_req3_two_flows_never_share_a_port(node: Node, names: Names) -> None:
     seen = set()
     for client in (names.outside, names.router, names.elsewhere):
@@ -58,10 +63,12 @@ def test_rfc4787_req3_two_flows_never_share_a_port(node: Node, names: Names) -> 
     assert len(seen) == 3
 
 
+@requirement("RFC 4787 REQ-3")
 def test_rfc4787_req3_the_clients_own_port_is_kept_if_it_is_free(node: Node, names: Names) -> None:
     assert read(node.send(names.outside, 40000, names.service, 53, Protocol.UDP).data).sport == 40000
 
 
+@requirement("RFC 4787 REQ-5")
 def test_rfc4787_req5_udp_is_remembered_for_five_minutes(node: Node, names: Names) -> None:
     node.send(names.pod, 40000, names.service, 53, Protocol.UDP)
     node.now = 5 * MINUTE - 1
@@ -70,6 +77,7 @@ def test_rfc4787_req5_udp_is_remembered_for_five_minutes(node: Node, names: Name
     assert not node.send(names.dns, 8053, names.pod, 40000, Protocol.UDP).reply
 
 
+@requirement("RFC 4787 REQ-6")
 def test_rfc4787_req6_what_the_client_sends_keeps_the_flow(node: Node, names: Names) -> None:
     for _ in range(4):
         node.send(names.pod, 40000, names.service, 53, Protocol.UDP)
@@ -77,6 +85,7 @@ def test_rfc4787_req6_what_the_client_sends_keeps_the_flow(node: Node, names: Na
     assert node.engine.counters.flows["created"] == 1
 
 
+@requirement("RFC 4787 REQ-8")
 def test_rfc4787_req8_nobody_but_the_backend_reaches_a_client_by_its_flow(node: Node, names: Names) -> None:
     sent = read(node.send(names.outside, 40000, names.service, 53, Protocol.UDP).data)
     stranger = node.send(names.router, 8053, sent.src, sent.sport, Protocol.UDP)
@@ -85,21 +94,36 @@ def test_rfc4787_req8_nobody_but_the_backend_reaches_a_client_by_its_flow(node: 
     assert node.send(names.dns, 8053, sent.src, sent.sport, Protocol.UDP).reply
 
 
+@requirement("RFC 4787 REQ-9")
 def test_rfc4787_req9_a_pod_reaches_itself_through_its_service(node: Node, names: Names) -> None:
-    results = [node.send(names.here, port, names.service, 80) for port in range(40000, 40020)]
-    to_itself = [r for r in results if r.hairpin]
-    assert to_itself
-    for result in to_itself:
-        packet = read(result.data)
-        assert (packet.src, packet.dst) == (names.node, names.here)
-        assert read(reply(node, result, "SA").data).src == names.service
+    table = node.engine.table
+    key = FrontendKey(names.service, Protocol.UDP, 53)
+    forward = Forward(Pool((Backend(names.here, 8053, True),)), False)
+    served = Frontend(key, "default/dns:dns", forward, forward, forward)
+    node.engine.apply(replace(table, frontends={**table.frontends, key: served}))
+    result = node.send(names.here, 40000, names.service, 53, Protocol.UDP)
+    packet = read(result.data)
+    assert (result.hairpin, packet.src, packet.dst) == (True, names.node, names.here)
+    answer = read(node.send(names.here, 8053, packet.src, packet.sport, Protocol.UDP).data)
+    assert (answer.src, answer.dst, answer.dport) == (names.service, names.here, 40000)
 
 
+@requirement("RFC 4787 REQ-10")
+def test_rfc4787_req10_addresses_in_the_payload_stay_as_they_are(node: Node, names: Names) -> None:
+    about = f"INVITE sip:user@{names.service} SIP/2.0\r\nContact: <sip:user@{names.outside}:40000>".encode()
+    for client in (names.pod, names.outside):
+        sent = node.send(client, 40000, names.service, 53, Protocol.UDP, payload=about)
+        assert sent.outcome is Outcome.FORWARD
+        assert sent.data.endswith(about)
+
+
+@requirement("RFC 4787 REQ-11")
 def test_rfc4787_req11_the_same_seed_and_packets_give_the_same_run(node: Node, twin: Node, names: Names) -> None:
     for port in range(40000, 40050):
         assert connect(node, names, port).data == connect(twin, names, port).data
 
 
+@requirement("RFC 4787 REQ-12")
 def test_rfc4787_req12_an_icmp_message_does_not_end_a_flow(node: Node) -> None:
     sent = node.send("10.244.1.10", 40000, "10.96.0.10", 53, Protocol.UDP)
     error = IP(src="198.18.0.1", dst="10.244.1.10") / ICMP(type=3, code=3) / Raw(sent.data)
@@ -107,6 +131,7 @@ def test_rfc4787_req12_an_icmp_message_does_not_end_a_flow(node: Node) -> None:
     assert node.send("10.244.2.24", 8053, "10.244.1.10", 40000, Protocol.UDP).reply
 
 
+@requirement("RFC 4787 REQ-13")
 def test_rfc4787_req13_fragmentation_needed_reaches_the_client(node: Node) -> None:
     sent = node.send("10.244.1.10", 40000, "10.96.0.10", 80)
     error = IP(src="198.18.0.1", dst="10.244.1.10") / ICMP(type=3, code=4, nexthopmtu=1400) / Raw(sent.data)
@@ -117,6 +142,7 @@ def test_rfc4787_req13_fragmentation_needed_reaches_the_client(node: Node) -> No
 # RFC 5382: TCP
 
 
+@requirement("RFC 5382 REQ-2")
 def test_rfc5382_req2_both_ends_may_open_at_once(node: Node, names: Names) -> None:
     syn = node.send(names.pod, 40000, names.service, 80, signals="S")
     assert reply(node, syn, "S").outcome is Outcome.FORWARD
@@ -126,6 +152,18 @@ def test_rfc5382_req2_both_ends_may_open_at_once(node: Node, names: Names) -> No
     assert phase(node) is Phase.ESTABLISHED
 
 
+@requirement("RFC 5382 REQ-3")
+def test_rfc5382_req3_nobody_but_the_backend_reaches_a_client_by_its_connection(node: Node, names: Names) -> None:
+    sent = connect(node, names, source=names.outside)
+    packet = read(sent.data)
+    own, port = packet[TCP].dport, packet[TCP].sport
+    stranger = node.send(names.router, own, packet.src, port, signals="A")
+    other_port = node.send(packet.dst, own + 1, packet.src, port, signals="A")
+    assert (stranger.reply, other_port.reply) == (False, False)
+    assert reply(node, sent).reply
+
+
+@requirement("RFC 5382 REQ-5")
 def test_rfc5382_req5_an_established_connection_is_remembered_for_two_hours_and_four_minutes(
     node: Node, names: Names
 ) -> None:
@@ -138,6 +176,7 @@ def test_rfc5382_req5_an_established_connection_is_remembered_for_two_hours_and_
 
 
 @pytest.mark.parametrize("closing", [False, True])
+@requirement("RFC 5382 REQ-5")
 def test_rfc5382_req5_one_that_opens_or_closes_is_remembered_for_four_minutes(
     node: Node, names: Names, closing: bool
 ) -> None:
@@ -150,12 +189,34 @@ def test_rfc5382_req5_one_that_opens_or_closes_is_remembered_for_four_minutes(
     assert not still_known(node, sent)
 
 
+@requirement("RFC 5382 REQ-6")
+def test_rfc5382_req6_addresses_in_the_payload_stay_as_they_are(node: Node, names: Names) -> None:
+    connect(node, names, source=names.outside)
+    about = f"PORT {names.outside.replace('.', ',')},156,64\r\n".encode()
+    sent = node.send(names.outside, 40000, names.service, 80, signals="PA", payload=about)
+    assert sent.outcome is Outcome.FORWARD
+    assert sent.data.endswith(about)
+
+
+@requirement("RFC 5382 REQ-7")
 def test_rfc5382_req7_two_connections_never_share_a_port(node: Node, names: Names) -> None:
     clients = (names.outside, names.router)
     seen = {(p.dst, p.sport) for client in clients for p in [read(connect(node, names, 40000, client).data)]}
     assert len(seen) == 2
 
 
+@requirement("RFC 5382 REQ-8")
+def test_rfc5382_req8_a_pod_reaches_itself_through_its_service(node: Node, names: Names) -> None:
+    results = [node.send(names.here, port, names.service, 80) for port in range(40000, 40020)]
+    to_itself = [r for r in results if r.hairpin]
+    assert to_itself
+    for result in to_itself:
+        packet = read(result.data)
+        assert (packet.src, packet.dst) == (names.node, names.here)
+        assert read(reply(node, result, "SA").data).src == names.service
+
+
+@requirement("RFC 5382 REQ-10")
 def test_rfc5382_req10_an_icmp_message_does_not_end_a_connection(node: Node) -> None:
     sent = node.send("10.244.1.10", 40000, "10.96.0.10", 80)
     error = IP(src="198.18.0.1", dst="10.244.1.10") / ICMP(type=3, code=3) / Raw(sent.data)
@@ -168,6 +229,7 @@ def test_rfc5382_req10_an_icmp_message_does_not_end_a_connection(node: Node) -> 
 # RFC 5508: ICMP
 
 
+@requirement("RFC 5508 REQ-6")
 def test_rfc5508_req6_an_error_does_not_keep_a_flow_alive(node: Node) -> None:
     sent = node.send("10.244.1.10", 40000, "10.96.0.10", 53, Protocol.UDP)
     node.now = 4 * MINUTE
@@ -177,6 +239,7 @@ def test_rfc5508_req6_an_error_does_not_keep_a_flow_alive(node: Node) -> None:
     assert node.raw(bytes(error)).outcome is Outcome.PASS
 
 
+@requirement("RFC 5508 REQ-7")
 def test_rfc5508_req7_an_error_about_a_hairpin_connection_is_translated(node: Node) -> None:
     results = (node.send("10.244.1.21", port, "10.96.0.10", 80) for port in range(40000, 40020))
     to_itself = next(r for r in results if r.hairpin)
@@ -189,6 +252,7 @@ def test_rfc5508_req7_an_error_about_a_hairpin_connection_is_translated(node: No
 # RFC 7857: updates
 
 
+@requirement("RFC 7857 2.2")
 def test_rfc7857_2_2_a_connection_is_remembered_for_four_minutes_after_a_reset(node: Node, names: Names) -> None:
     sent = connect(node, names)
     node.send(names.pod, 40000, names.service, 80, signals="R")
@@ -199,6 +263,7 @@ def test_rfc7857_2_2_a_connection_is_remembered_for_four_minutes_after_a_reset(n
     assert not still_known(node, sent)
 
 
+@requirement("RFC 7857 2.2")
 def test_rfc7857_2_2_data_after_a_forged_reset_takes_the_connection_back(node: Node, names: Names) -> None:
     sent = connect(node, names)
     node.send(names.pod, 40000, names.service, 80, signals="R")
