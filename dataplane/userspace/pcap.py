@@ -20,6 +20,8 @@ MOST_BYTES = 262_144
 _MICROSECONDS, _NANOSECONDS = 0xA1B2C3D4, 0xA1B23C4D
 _PCAPNG = 0x0A0D0D0A
 _ETHERNET, _RAW, _IPV4, _IPV6 = 1, 101, 228, 229  # LINKTYPE_...
+# What Linux writes for the interface `any`: LINUX_SLL and LINUX_SLL2 of the registry of link types.
+_COOKED = (113, 276)
 _LINKS = {_ETHERNET: Link.ETHERNET, _RAW: Link.IP, _IPV4: Link.IP, _IPV6: Link.IP}
 
 
@@ -50,7 +52,8 @@ def read(file: BinaryIO, name: str) -> Capture:
         raise InputError(f"{name}: expected a pcap file, found {found} (`tcpdump -r FILE -w NEW` writes pcap)")
     magic, _, _, _, _, _, network = struct.unpack(f"{order}IHHiIII", header)
     if network not in _LINKS:
-        raise InputError(f"{name}: expected packets of Ethernet or IP, found link type {network}")
+        hint = " (capture on one interface, not on `any`)" if network in _COOKED else ""
+        raise InputError(f"{name}: expected packets of Ethernet or IP, found link type {network}{hint}")
     unit = 1 if magic == _NANOSECONDS else 1000
     return Capture(_LINKS[network], tuple(_records(file, name, order, unit)))
 

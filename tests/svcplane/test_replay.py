@@ -124,6 +124,7 @@ def test_the_lines_read_well(capsys: pytest.CaptureFixture[str], service: str, t
         (b"", "expected a pcap file, found something else"),
         (bytes.fromhex("0a0d0d0a") + bytes(40), "found a pcapng file"),
         (bytes.fromhex("d4c3b2a1020004000000000000000000ffff000071000000"), "found link type 113"),
+        (bytes.fromhex("d4c3b2a1020004000000000000000000ffff000014010000"), "capture on one interface, not on `any`"),
         (bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000") + bytes(8), "packet 1: the file ends"),
         (
             bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000") + bytes(8) + b"\xff" * 8,
