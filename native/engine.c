@@ -115,6 +115,17 @@ size_t engine_memory(const struct engine *engine)
 	return engine->arena.size;
 }
 
+/**
+ * engine_without_maglev() - How many pools of the table in force pick at random for want of a Maglev table
+ * @engine:	The engine, whose tables are not changed meanwhile
+ *
+ * Return: pools
+ */
+uint32_t engine_without_maglev(const struct engine *engine)
+{
+	return engine_table(engine)->without_maglev;
+}
+
 static struct service_table *other_table(struct engine *engine)
 {
 	return &engine->tables[!engine->current];

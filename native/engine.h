@@ -130,6 +130,7 @@ struct engine {
 struct engine *engine_create(const struct engine_config *config);
 void engine_destroy(struct engine *engine);
 size_t engine_memory(const struct engine *engine);
+uint32_t engine_without_maglev(const struct engine *engine);
 
 enum service_error engine_load(struct engine *engine, const struct service_image *image);
 void engine_swap(struct engine *engine);

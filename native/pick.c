@@ -82,6 +82,8 @@ const struct service_backend *pick_backend(const struct service_table *table, co
 	case SERVICE_LEAST_CONNECTIONS:
 		return &backends[pick_least(table, pool, tallies, random_scaled(chance, pool->count))];
 	case SERVICE_MAGLEV:
+		if (draw->turn == SERVICE_NO_TURN) /* There was no table left for this pool. */
+			break;
 		return &backends[table->maglevs[(size_t)draw->turn * MAGLEV_SLOTS + maglev_slot(hash)]];
 	case SERVICE_RANDOM:
 	case SERVICE_PICKS:

@@ -236,7 +236,8 @@ struct service_family {
  * @addresses:	Addresses that are something to us
  * @tallies:	Places to count traffic in
  * @members:	Backends of pools with affinity, a backend in two pools of one Service counted once
- * @maglevs:	Pools with SERVICE_MAGLEV, each of which takes 128 kB and a millisecond to load
+ * @maglevs:	Tables for pools with SERVICE_MAGLEV, each of which takes 128 kB and a millisecond to load; pools that
+ *		get none pick at random
  *
  * A frontend that changes is there twice for a moment, with all that it refers to.
  */
@@ -308,8 +309,7 @@ struct service_image {
  * @SERVICE_TOO_MANY:		More than the limits given when the engine was made; of what is not whole, perhaps only
  *				more than there is room for side by side
  * @SERVICE_BAD_FRONTEND:	A frontend refers to something that is not there, or says what does not exist
- * @SERVICE_BAD_POOL:		A pool is empty, is nobody's, refers to backends that are not there, or has too many
- *				for its way to pick
+ * @SERVICE_BAD_POOL:		A pool is empty, is nobody's, or refers to backends that are not there
  * @SERVICE_BAD_BACKEND:	A backend of no family, or of no weight
  * @SERVICE_BAD_ADDRESS:	An address of no family
  * @SERVICE_BAD_FAMILY:		The ranges of a family are not there
@@ -338,7 +338,8 @@ struct service_ended {
  * struct service_draw - What a pool needs to pick, besides its backends
  * @total:	The sum of their weights: numbers below it are drawn
  * @step:	From one number to the next, with SERVICE_ROUND_ROBIN; no common divisor with @total
- * @turn:	The number drawn last, or SERVICE_NO_TURN; with SERVICE_MAGLEV: which of service_table.maglevs it has
+ * @turn:	The number drawn last, or SERVICE_NO_TURN; with SERVICE_MAGLEV: which of service_table.maglevs it has,
+ *		or SERVICE_NO_TURN if there is none for it
  */
 struct service_draw {
 	uint32_t total;
@@ -368,6 +369,7 @@ struct service_draw {
  * @shares:		By backend: the sum of the weights of its pool, up to and with its own
  * @maglevs:		Tables of MAGLEV_SLOTS, one after the other
  * @maglev_backends:	Where they are built
+ * @without_maglev:	Pools with SERVICE_MAGLEV that have none
  * @placed:		While an update is made: by pool of the image, where it is in the table
  * @frontend_runs:	Which places of @frontends are taken; those that follow, of the others
  * @pool_runs:		...
@@ -397,6 +399,7 @@ struct service_table {
 	uint32_t *shares;
 	uint16_t *maglevs;
 	struct maglev_backend *maglev_backends;
+	uint32_t without_maglev;
 	uint32_t *placed;
 	struct runs frontend_runs;
 	struct runs pool_runs;

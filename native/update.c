@@ -72,7 +72,7 @@ static bool is_good_pool(const struct service_pool *pool, const struct service_i
 	if (pool->count == 0 || pool->count > UINT32_MAX / SERVICE_WEIGHT_MOST || pool->owner == 0 ||
 	    !is_within(pool->first, pool->count, image->counts.backends))
 		return false;
-	if (pool->pick >= SERVICE_PICKS || (pool->pick == SERVICE_MAGLEV && pool->count > MAGLEV_BACKENDS))
+	if (pool->pick >= SERVICE_PICKS)
 		return false;
 	for (uint32_t i = 1; i < pool->count; i++) {
 		if (image->backends[pool->first + i].family != image->backends[pool->first].family)
@@ -137,8 +137,12 @@ static void release_pool(struct service_table *table, uint32_t position, struct 
 	struct service_pool *pool = &table->pools[position];
 
 	release_backends(table, pool, pool->count, names);
-	if (pool->pick == SERVICE_MAGLEV)
-		runs_give_back(&table->maglev_runs, table->draws[position].turn, 1);
+	if (pool->pick == SERVICE_MAGLEV) {
+		if (table->draws[position].turn == SERVICE_NO_TURN)
+			table->without_maglev--;
+		else
+			runs_give_back(&table->maglev_runs, table->draws[position].turn, 1);
+	}
 	*pool = (struct service_pool){0};
 	runs_give_back(&table->pool_runs, position, 1);
 }
@@ -263,19 +267,36 @@ static uint32_t put_pool(struct service_table *table, const struct service_image
 	/* The update itself, until it is over: frontends come and go meanwhile. */
 	table->pool_users[position] = 1;
 	prepare_draw(table, &pool, &table->draws[position]);
-	if (pool.pick != SERVICE_MAGLEV)
-		return position;
-
-	uint32_t maglev = runs_take(&table->maglev_runs, 1);
-
-	if (maglev == RUNS_NONE) {
-		table->pools[position].pick = SERVICE_RANDOM;
-		release_pool(table, position, names);
-		return RUNS_NONE;
-	}
-	build_maglev(table, &pool, table->maglevs + (size_t)maglev * MAGLEV_SLOTS);
-	table->draws[position].turn = maglev;
+	if (pool.pick == SERVICE_MAGLEV)
+		table->without_maglev++;
 	return position;
+}
+
+/*
+ * Gives the pools that want a Maglev table theirs, as far as there are any: last in an update, when what went has given
+ * back its own. Who gets none picks at random, and gets one when it is free.
+ */
+static void give_maglevs(struct service_table *table)
+{
+	uint32_t to_see = table->without_maglev;
+
+	for (uint32_t position = 0; to_see > 0 && position < table->pool_runs.fresh; position++) {
+		const struct service_pool *pool = &table->pools[position];
+		struct service_draw *draw = &table->draws[position];
+
+		if (pool->count == 0 || pool->pick != SERVICE_MAGLEV || draw->turn != SERVICE_NO_TURN)
+			continue;
+		to_see--;
+		if (pool->count > MAGLEV_BACKENDS)
+			continue;
+		uint32_t maglev = runs_take(&table->maglev_runs, 1);
+
+		if (maglev == RUNS_NONE)
+			return;
+		build_maglev(table, pool, table->maglevs + (size_t)maglev * MAGLEV_SLOTS);
+		draw->turn = maglev;
+		table->without_maglev--;
+	}
 }
 
 /* Frontends */
@@ -534,7 +555,9 @@ enum service_error update_apply(struct service_table *table, const struct servic
 	}
 	for (uint32_t i = 0; i < pools; i++)
 		let_go(table, table->placed[i], names);
-	if (error != SERVICE_OK)
+	if (error == SERVICE_OK)
+		give_maglevs(table);
+	else
 		update_clear(table, names);
 	return error;
 }
@@ -559,5 +582,6 @@ void update_clear(struct service_table *table, struct update_names *names)
 	runs_clear(&table->range_runs);
 	runs_clear(&table->address_runs);
 	runs_clear(&table->maglev_runs);
+	table->without_maglev = 0;
 	memset(table->families, 0, sizeof(table->families));
 }

@@ -8,6 +8,7 @@ with Engine(host=Host(addresses, egress), seed=7) as engine:
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import threading
 import time
@@ -44,6 +45,8 @@ from dataplane.userspace.structures import (
     tally_of,
 )
 from native.library import ffi, lib
+
+_log = logging.getLogger(__name__)
 
 ALL = 0xFFFFFFFF
 """However many entries there are."""
@@ -373,6 +376,11 @@ class Engine:
         self._do("access_counters", copy)
         return float(copy.now) / 1000
 
+    @property
+    def without_maglev(self) -> int:
+        """Pools that are to be picked from by Maglev, and for want of a table (`Limits.maglevs`) are at random."""
+        return int(lib.engine_without_maglev(self._engine))
+
     # Restarts
 
     def save(self) -> Saved:
@@ -489,6 +497,7 @@ class Engine:
 
         Returns whether everything was written. DataplaneError: nothing has changed.
         """
+        without_maglev = self.without_maglev
         whole = self._full or not self._load(self._differing(around, changes, touched))
         if whole:
             self._full = True
@@ -497,6 +506,14 @@ class Engine:
             roles = around.all_roles()
             self._load(encode(everything, (), roles, around, self._owners, self._pick, whole=True))
         self._around, self._full = around, False
+        if self.without_maglev != without_maglev:
+            _log.warning(
+                "%d pools of endpoints that ask for Maglev are picked from at random: there are %d tables, "
+                "for at most %d endpoints each",
+                self.without_maglev,
+                self._limits.maglevs,
+                lib.MAGLEV_BACKENDS,
+            )
         return whole
 
     def _differing(self, around: Surroundings, changes: Changes, touched: Collection[str]) -> Image:

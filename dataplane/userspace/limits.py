@@ -10,7 +10,8 @@ class Limits:
     """The most of everything. Memory is given by the system only as it is used.
 
     `flows` and `clients` (of affinity) are the two that packets fill; what happens when they are full is told in
-    native/flow.c and native/affinity.c. The others bound the tables: one that does not fit is refused whole.
+    native/flow.c and native/affinity.c. The others bound the tables: one that does not fit is refused whole, but for
+    `maglevs`.
     """
 
     flows: int = 262_144
@@ -23,7 +24,7 @@ class Limits:
     addresses: int = 131_072  #: cluster IPs and addresses of the node
     tallies: int = 1_048_576  #: backends counted apart, those of flows that outlive their backend among them
     members: int = 524_288  #: backends of pools with affinity
-    maglevs: int = 64  #: pools picked from by Maglev; each takes 128 kB, and a millisecond when a table is loaded
+    maglevs: int = 64  #: pools with a Maglev table, of 128 kB and a millisecond to load; the others pick at random
     held: int = 0  #: fragments that wait for the first of their packet, of 2 kB; for who fetches them (Engine.released)
 
 

@@ -22,7 +22,7 @@ def errors() -> dict[int, str]:
     return {
         lib.SERVICE_TOO_MANY: "it holds more than the limits allow",
         lib.SERVICE_BAD_FRONTEND: "a frontend refers to something that is not there",
-        lib.SERVICE_BAD_POOL: "a pool is empty, refers to backends that are not there, or has too many for Maglev",
+        lib.SERVICE_BAD_POOL: "a pool is empty, or refers to backends that are not there",
         lib.SERVICE_BAD_BACKEND: "a backend is of no family",
         lib.SERVICE_BAD_ADDRESS: "an address is of no family",
         lib.SERVICE_BAD_FAMILY: "a range of addresses is not there",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane.interface import DataplaneError
 from dataplane.table import Backend, Forward, ForwardingTable, Frontend, FrontendKey, Pick, Pool, Protocol
 from dataplane.userspace.engine import Engine
+from dataplane.userspace.limits import Limits
 from dataplane.userspace.maglev import maglev_report, maglev_table
+from native.library import lib
 from small_node import HOST, LIMITS, Node
 
 VIP = "10.96.0.10"
@@ -110,11 +111,84 @@ def test_maglev_keeps_most_connections_where_they_are_when_one_backend_leaves() 
     assert sum(stayed) / len(stayed) > 0.9
 
 
-def test_more_pools_for_maglev_than_the_limit_are_refused() -> None:
+def webs(services: Iterable[int], count: int = 2) -> ForwardingTable:
+    """So many Services that ask for Maglev, each with backends of its own."""
+    frontends = {}
+    for number in services:
+        pool = Pool(tuple(Backend(f"10.244.{number}.{n}", 8080, False) for n in range(count)), pick=Pick.MAGLEV)
+        forward = Forward(pool, False)
+        key = FrontendKey(f"10.96.1.{number}", Protocol.TCP, 80)
+        frontends[key] = Frontend(key, f"default/web-{number}:http", forward, forward, forward)
+    return ForwardingTable(frontends)
+
+
+def goes_by_address(node: Node, number: int, again: Node) -> bool:
+    """Whether both engines, which have drawn differently before, send connections of a Service to the same backends."""
+
+    def picked(by: Node) -> list[str]:
+        results = [by.send("10.244.0.10", port, f"10.96.1.{number}", 80) for port in range(1000, 1032)]
+        return [result.backend.address for result in results if result.backend is not None]
+
+    one, other = picked(node), picked(again)
+    assert len(one) == len(other) == 32, "a connection was not served"
+    return one == other
+
+
+@contextmanager
+def two_engines(maglevs: int) -> Iterator[tuple[Node, Node]]:
+    """With the same hashes; the second has drawn before, so that what is left to chance comes out differently."""
+    limits = replace(LIMITS, frontends=100, maglevs=maglevs)
+    with Engine(HOST, limits=limits, seed=1) as one, Engine(HOST, limits=limits, seed=1) as other:
+        other.apply(web(2))
+        connect(Node(other), 999)
+        yield Node(one), Node(other)
+
+
+def test_services_beyond_the_tables_for_maglev_are_served_at_random(caplog: pytest.LogCaptureFixture) -> None:
+    default = Limits().maglevs
+    with two_engines(default) as nodes:
+        for node in nodes:
+            node.engine.apply(webs(range(default + 1)))
+            assert node.engine.without_maglev == 1
+        by_address = [goes_by_address(nodes[0], number, nodes[1]) for number in (0, default - 1, default)]
+    assert by_address == [True, True, False]
+    assert [record.getMessage().split()[0] for record in caplog.records] == ["1", "1"]
+
+
+def test_a_service_gets_the_maglev_table_that_another_gives_back() -> None:
+    with two_engines(1) as nodes:
+        for node in nodes:
+            node.engine.apply(webs([1, 2]))
+            assert node.engine.without_maglev == 1
+            node.engine.apply(webs([2]))
+            assert node.engine.without_maglev == 0
+        assert goes_by_address(nodes[0], 2, nodes[1])
+
+
+def test_a_service_that_changes_keeps_maglev_where_all_tables_are_taken() -> None:
+    with two_engines(1) as nodes:
+        for node in nodes:
+            node.engine.apply(webs([1]))
+            assert not node.engine.apply(webs([1], count=3)).full
+            assert node.engine.without_maglev == 0
+        assert goes_by_address(nodes[0], 1, nodes[1])
+
+
+def test_more_backends_than_a_maglev_table_has_room_for_are_picked_from_at_random() -> None:
+    backends = tuple(Backend(f"10.245.{n // 250}.{n % 250}", 8080, False) for n in range(lib.MAGLEV_BACKENDS + 1))
+    forward = Forward(Pool(backends, pick=Pick.MAGLEV), False)
+    key = FrontendKey(VIP, Protocol.TCP, 80)
+    limits = replace(LIMITS, maglevs=1, backends=10_000, tallies=10_000)
+    with Engine(HOST, limits=limits, seed=1) as engine:
+        engine.apply(ForwardingTable({key: Frontend(key, "default/web:http", forward, forward, forward)}))
+        assert engine.without_maglev == 1
+        assert len({connect(Node(engine), port) for port in range(1000, 1032)}) > 16
+
+
+def test_where_there_is_no_choice_no_maglev_table_is_needed() -> None:
     with Engine(HOST, limits=replace(LIMITS, maglevs=0), pick=Pick.MAGLEV, seed=1) as engine:
-        with pytest.raises(DataplaneError, match="more than the limits allow"):
-            engine.apply(web(2))
-        engine.apply(web(1))  # where there is no choice, no table is needed
+        engine.apply(web(1))
+        assert engine.without_maglev == 0
 
 
 @given(st.sets(st.text(max_size=5), min_size=1, max_size=60))
