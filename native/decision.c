@@ -90,8 +90,12 @@ static void remember_first_piece(struct engine *engine, const struct packet *pac
 {
 	struct fragment *first;
 
-	/* Those that follow what passed pass anyway, unless they would be kept waiting. */
-	if (outcome == DECISION_PASS && !engine->held.capacity)
+	/*
+	 * Those that follow what passed pass anyway, unless they would be kept waiting, or follow an earlier packet that
+	 * had the same identification.
+	 */
+	if (outcome == DECISION_PASS && !engine->held.capacity &&
+	    !fragment_find(&engine->fragments, packet, engine->now))
 		return;
 	first = fragment_add(&engine->fragments, packet, engine->now);
 	if (!flow) {

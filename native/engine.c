@@ -18,8 +18,8 @@
  * A batch waits together: first all packets are read and their buckets asked for; then the buckets, which have come
  * meanwhile, tell which flows to ask for, and where there is none, which frontend, then which pool, then which
  * backends. What decides among these is drawn then, so that the line in which its connections are counted and the
- * bucket for its answers are asked for as well. Then all is there, and each packet is decided and written. The last part is done packet by packet and in
- * order, because one packet may make the flow that the next belongs to.
+ * bucket for its answers are asked for as well. Then all is there, and each packet is decided and written. The last
+ * part is done packet by packet and in order, because one packet may make the flow that the next belongs to.
  *
  * There are two tables of Services. Packets are looked up in the one in force; the other is changed meanwhile, perhaps
  * by another thread, and between two batches they change places:
@@ -153,8 +153,8 @@ enum service_error engine_load(struct engine *engine, const struct service_image
  * @engine:	The engine; nothing happens if no table was changed since the last time
  *
  * What the table puts an end to is forgotten: affinity to backends that no pool holds any more at once, a flow to a
- * backend that serves no more, where the table says so, when the next packet would follow it. To be called between two batches, by whoever sends
- * packets through.
+ * backend that serves no more, where the table says so, when the next packet would follow it. To be called between two
+ * batches, by whoever sends packets through.
  */
 void engine_swap(struct engine *engine)
 {

@@ -19,10 +19,9 @@
  * queues and tunnels.
  *
  * Whoever received such a packet must say so (engine_packet.flags); the packet itself shows it nearly always, see
- * offload_seems_unfinished(). Translating
- * then differs in two ways: the place holds a sum and not its complement, and only addresses are in it, since the card
- * will read the ports where they are (nat.c). The checksum of an IPv4 header is always whole. SCTP has no pseudo-header:
- * its place holds nothing of worth until the card has made the CRC.
+ * offload_seems_unfinished(). Translating then differs in two ways: the place holds a sum and not its complement, and
+ * only addresses are in it, since the card will read the ports where they are (nat.c). The checksum of an IPv4 header is
+ * always whole. SCTP has no pseudo-header: its place holds nothing of worth until the card has made the CRC.
  *
  * Whoever sends a packet on where nobody finishes it calls offload_finish(). A packet that is to be cut into segments is
  * left unfinished: each segment needs a checksum of its own.

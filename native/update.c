@@ -57,6 +57,9 @@ static bool is_good_frontend(const struct service_frontend *frontend, const stru
 
 		if (verdict->action >= SERVICE_ACTIONS)
 			return false;
+		/* Fetching ahead looks at the pool whatever the action is. */
+		if (verdict->action != SERVICE_FORWARD && verdict->pool != 0)
+			return false;
 		if (verdict->action != SERVICE_FORWARD)
 			continue;
 		/* Pools were checked before: they have a first backend, and the others are of its family. */

@@ -83,6 +83,17 @@ def test_pieces_that_are_none_of_our_business_pass(node: Node, names: Names) -> 
         assert (result.outcome, result.data) == (Outcome.PASS, piece)
 
 
+def test_pieces_of_what_passed_do_not_go_the_way_of_an_earlier_packet_with_their_identification(
+    node: Node, names: Names
+) -> None:
+    node.raw(pieces(names.family, names.pod, 40000, names.service, 53)[0])
+    for piece in pieces(names.family, names.dns, 8053, names.pod, 40000):
+        assert node.raw(piece).outcome is Outcome.FORWARD
+    for piece in pieces(names.family, names.dns, 9999, names.pod, 40000):
+        result = node.raw(piece)
+        assert (result.outcome, result.data) == (Outcome.PASS, piece)
+
+
 def test_the_pieces_of_a_rejected_packet_are_dropped_and_one_answer_is_sent(node: Node, names: Names) -> None:
     first, second, third = pieces(names.family, names.pod, 40000, names.service, 99)
     assert node.raw(first).answered
