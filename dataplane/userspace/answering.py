@@ -23,6 +23,7 @@ from dataplane.userspace.engine import Engine
 _log = logging.getLogger(__name__)
 
 _PATIENCE = 5.0  #: seconds for somebody who asks, and reads
+_LONGEST = 100  #: bytes of a question
 
 
 class Answering:
@@ -59,7 +60,7 @@ class Answering:
                 return
             with asking, suppress(OSError):
                 asking.settimeout(_PATIENCE)
-                question = asking.makefile("r").readline().strip()
+                question = asking.makefile("rb").readline(_LONGEST).decode(errors="replace").strip()
                 for line in self._answer(question):
                     asking.sendall(msgspec.json.encode(line) + b"\n")
 

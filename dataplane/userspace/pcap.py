@@ -65,6 +65,8 @@ def _records(file: BinaryIO, name: str, order: str, unit: int) -> Iterator[Captu
         if len(header) < 16:
             raise InputError(f"{name}: packet {number}: the file ends in the middle of it")
         seconds, fraction, length, _ = struct.unpack(f"{order}IIII", header)
+        if fraction * unit >= 1_000_000_000:
+            raise InputError(f"{name}: packet {number}: expected a time within its second, found {fraction * unit} ns")
         if length > MOST_BYTES:
             raise InputError(f"{name}: packet {number}: expected at most {MOST_BYTES} bytes, found {length}")
         data = file.read(length)

@@ -165,3 +165,8 @@ def test_a_wrong_manifest_is_one_line_with_its_place(
     said = refusal(capsys, "--from", "node", "--to", "web:80", manifest=str(wrong))
     assert words in said
     assert "wrong.yaml, document" in said
+
+
+def test_the_widest_of_networks_has_addresses_too(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("--from", "node", "--to", "web:80", "--service-cidr", "10.96.0.0/12,::/0")
+    assert explain(capsys, *asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,3 +114,11 @@ def test_where_no_agent_runs_that_is_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert "no agent answers at" in line
     assert "--proxy-mode=userspace" in line
+
+
+def test_a_question_that_is_no_text_is_answered_too_and_the_next_one_as_well(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.connect(str(folder / "socket"))
+        asking.sendall(b"\xff\xfe\n")
+        assert b"neither flows nor traffic" in asking.recv(1000)
+    assert len(list(ask(folder, "flows"))) == 2

@@ -130,6 +130,10 @@ def test_the_lines_read_well(capsys: pytest.CaptureFixture[str], service: str, t
             bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000") + bytes(8) + b"\xff" * 8,
             "packet 1: expected at most 262144 bytes",
         ),
+        (
+            bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000") + bytes(4) + b"\x40\x42\x0f\0" + bytes(8),
+            "packet 1: expected a time within its second, found 1000000000 ns",
+        ),
     ],
 )
 def test_a_file_that_is_no_capture_is_refused_in_one_line(

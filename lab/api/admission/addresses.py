@@ -15,6 +15,10 @@ from typing import TypeAlias
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+#: Of the widest IPv6 networks only so many addresses are given out: `len` of a range has no larger numbers.
+_MOST = 1 << 62
+
+
 class Taken(Exception):  # noqa: N818 (the message is for the caller to complete)
     """What was asked for can't be had. The message says why, in the real server's words."""
 
@@ -117,7 +121,8 @@ class ClusterIPs:
     def _numbers(self, network: str) -> Numbers:
         if network not in self._networks:
             found = parsed(network)
-            first, last = int(found[0]), int(found[-1])
+            first = int(found[0])
+            last = min(int(found[-1]), first + _MOST)
             usable = range(first + 1, last if found.version == 4 else last + 1)  # neither network nor broadcast
             self._networks[network] = Numbers(usable, _between(16, len(usable) // 16, 256), self._random)
         return self._networks[network]
