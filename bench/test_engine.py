@@ -114,6 +114,7 @@ def test_what_a_maglev_table_costs(engine_figures: list[Figure]) -> None:
     backends = ffi.new("struct maglev_backend[]", 100)
     for number, backend in enumerate(backends):
         backend.name = random.Random(number).getrandbits(64)
+        backend.weight = 1
     slots = ffi.new("uint16_t[]", lib.MAGLEV_SLOTS)
     spent = []
     for _ in range(20):

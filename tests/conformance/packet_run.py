@@ -67,6 +67,7 @@ class Mode:
     lacks: Callable[[], str] = lambda: ""  #: why this kernel cannot do it, in words; "" if it can
 
 
+OWN_PORTS = "40000-40999"  #: where cases take their `sport` from; the kernel gives these to nobody who has not asked
 SMALL = Limits(4096, 1024, 256, 256, 1024, 1024, 256, 256, 1024, 1024)  #: enough for every case
 _ALL_ADDRESSES = {"node_port_addresses": ["0.0.0.0/0", "::/0"]}  #: the default of iptables mode
 
@@ -114,6 +115,8 @@ def network(name: str, logs: Path) -> Iterator[Network]:
                 node = NODE_OF.get(pod, pod)
                 processes.start_pod(pod, made[pod], log=str(logs / pod), node=node, tcp_ports=ports, udp_ports=ports)
             _give_n1_its_other_addresses(made["n1"])
+            for machine in made.machines.values():
+                machine.set_parameters({"net/ipv4/ip_local_reserved_ports": OWN_PORTS})
             processes.wait_listening(list(SERVERS), timeout=12 * PATIENCE)
             yield made
     finally:
