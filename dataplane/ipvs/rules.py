@@ -1,12 +1,15 @@
 """The rules of IPVS mode: table ``svcplane-ipvs`` of each IP version. Their number does not depend on Services.
 
     prerouting, output  -110   may this source connect? what does the map of this kind of client say? → marks
+    output               -90   what IPVS gave to this very host is routed again
     input, forward, output 0   refuse what is marked so, and what is addressed to a Service and has no mark
     input                101   what IPVS did not take although it should
     postrouting          100   what must come back through this node
 
-IPVS looks between -110 and 0 at what this host sends, and between 0 and 101 at what comes in. What it has translated
-goes through output a second time, and is known by the mark that it still has.
+IPVS looks between -110 and -90 at what this host sends, and between 0 and 101 at what comes in. What it has translated
+is known by the mark that it still has. To another host it goes through output a second time. To this one it just goes
+on, with the route that it had to the Service's address; a chain of type route looks for a new one when it takes the mark
+away.
 
 A connection's mark remembers that IPVS has it (its later packets must come here too, whatever the maps say by then) and
 whether it is masqueraded.
@@ -28,6 +31,7 @@ TABLE = "svcplane-ipvs"
 LAYERS = {Family.IPV4: IPV4.with_table(TABLE), Family.IPV6: IPV6.with_table(TABLE)}
 
 _OURS = statements.mark_begins(marks.PREFIX, marks.MASK)
+_TO_DELIVER = statements.mark_begins(marks.DELIVER, marks.DELIVER_MASK)
 _FORGET = statements.set_mark_to(0)
 
 
@@ -57,8 +61,14 @@ def chains(layer: Layer3, table: ForwardingTable, masquerade: int, through_ipvs:
         rule(_OURS, goto("translated")),
         rule(NEW, jump("check-sources")),
         rule(NEW, goto("steer")),
+        rule(ORIGINAL, known, statements.set_mark_to(marks.DELIVER)),
     )  # fmt: skip
     yield Chain("translated", (rule(_FORGET),))
+    yield Chain(
+        "route-again",
+        (rule(_TO_DELIVER, statements.TO_THIS_HOST, _FORGET),),
+        BaseHook("route", Hook.OUTPUT, -90),
+    )
     yield Chain("check-sources", (guard.check_sources(layer),))
     yield Chain("steer", tuple(_by_client(layer, table.detect_local)))
     for client in Client:

@@ -5,6 +5,9 @@ load-balancer addresses, NodePort) lead to one virtual server, by its firewall m
 each kind has the mark of its own pool. So there are no more virtual servers than pools, a NodePort needs none for each
 address, and policies cost nothing.
 
+Where flows do not end by themselves (`Frontend.serving`: UDP), frontends share nothing: what IPVS remembers of a flow
+goes with its real server only, and another frontend may still need that one.
+
 Session affinity is where the kernel forces another way: a virtual server with a mark cannot both remember clients and
 translate ports (`ip_vs_sched_persist` keeps the port that the client wrote to). So:
 
@@ -55,20 +58,26 @@ class Server:
 
 
 class Group(NamedTuple):
-    """A service port in one family: what shares virtual servers."""
+    """What shares virtual servers: a service port in one family, or one frontend of it if its flows must be ended."""
 
     family: Family
     service: str
     protocol: Protocol
+    alone: FrontendKey | None
 
     @staticmethod
     def of(frontend: Frontend) -> Group:
-        return Group(frontend.key.family, frontend.service, frontend.key.protocol)
+        key = frontend.key
+        return Group(key.family, frontend.service, key.protocol, None if frontend.serving is None else key)
+
+    def __str__(self) -> str:
+        name = f"{self.family} {self.service} {self.protocol}"
+        return name if self.alone is None else f"{name} {self.alone}"
 
 
 @dataclass(slots=True)
 class _Known:
-    """A service port's frontends, and the marks of its pools in order. Marks stay when pools come and go."""
+    """A group's frontends, and the marks of its pools in order. Marks stay when pools come and go."""
 
     frontends: dict[FrontendKey, Frontend] = field(default_factory=dict)
     pools: tuple[Pool, ...] = ()
@@ -93,7 +102,7 @@ class Update:
 
 
 class Servers:
-    """The virtual servers of a table, service port by service port. Pure: nothing here talks to the kernel."""
+    """The virtual servers of a table, group by group. Pure: nothing here talks to the kernel."""
 
     def __init__(self, scheduler: str) -> None:
         self._scheduler = scheduler
@@ -126,11 +135,11 @@ class Servers:
     def _settle(self, group: Group, known: _Known, update: Update) -> None:
         pools = _pools(known.frontends.values())
         if pools != known.pools:
-            # Others of this service port may have got another mark.
+            # Others of this group may have got another mark.
             update.frontends |= {key: f for key, f in known.frontends.items() if key not in update.frontends}
             known.pools = pools
         while len(known.marks) < len(pools):
-            name = f"{group.family} {group.service} {group.protocol} {len(known.marks)}"
+            name = f"{group} {len(known.marks)}"
             known.marks.append(marks.mark_for(name, self._taken[group.family]))
             self._taken[group.family].add(known.marks[-1])
         before, known.servers = known.servers, dict(self._servers(group, known))
@@ -142,8 +151,8 @@ class Servers:
             del self._groups[group]
 
     def _servers(self, group: Group, known: _Known) -> Iterator[tuple[ServerKey, Server]]:
-        said = [f.serving for f in known.frontends.values() if f.serving is not None]
-        serving = frozenset[Endpoint]().union(*said) if said else None
+        alone = known.frontends.get(group.alone) if group.alone else None
+        serving = alone.serving if alone else None
         for mark, pool in zip(known.marks, known.pools, strict=False):
             yield ServerKey(group.family, mark), Server(self._service(pool), _weights(pool), serving)
         for key, frontend in known.frontends.items():

@@ -18,7 +18,7 @@ from dataplane.nft.statements import Rule
 class BaseHook:
     """Where the kernel calls a base chain."""
 
-    kind: str  #: ``filter`` or ``nat``
+    kind: str  #: ``filter``, ``nat``, or ``route``: packets whose mark or addresses it changes are routed again
     hook: kernel.Hook
     priority: int
 

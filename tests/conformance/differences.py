@@ -15,17 +15,9 @@ from conformance.more_cases import more_cases
 from conformance.packet_run import MODES, Mode
 
 _LINGERS = "IPVS counts a client's time from the end of its last connection, and remembers an ended one for two minutes"
-_KEEPS_FLOWS = (
-    "IPVS forgets a UDP flow with its real server only; the cluster IP still has that one, so the flow goes on "
-    "until it was idle for five minutes"
-)
 _ONE_FLOW = (
     "conntrack tells the two flows apart by their source ports, but IPVS sees answers after that is undone: both "
     "come from the newer one's address"
-)
-_LEAVES = (
-    "a defect: what this node sends to a Service's address has its route before IPVS makes its destination this very "
-    "node, and leaves by it"
 )
 
 #: Mode → case → why.
@@ -34,11 +26,7 @@ DIFFERENCES: Mapping[str, Mapping[str, str]] = {
         "affinity-timeout-expires": _LINGERS,
         "affinity-timeout-shortened": _LINGERS,
         "affinity-is-shared-by-all-addresses-of-a-port": "each address remembers for itself, and a NodePort hashes",
-        "udp-flow-ends-when-its-node-port-changes": _KEEPS_FLOWS,
         "udp-one-client-port-at-two-services-of-one-endpoint": _ONE_FLOW,
-        "host-network-endpoint-on-this-node": _LEAVES,
-        "host-network-endpoints-on-both-nodes": _LEAVES,
-        "host-network-endpoints-itp-local": _LEAVES,
     }
 }
 

@@ -89,6 +89,33 @@ class TestWithoutAffinity:
         assert list(update.servers) == [before]
 
 
+class TestFlowsThatDoNotEndByThemselves:
+    """What IPVS remembers of them goes only with a real server, so frontends must not share one."""
+
+    CLUSTER_IP = FrontendKey("10.96.0.10", Protocol.UDP, 53)
+    NODE_PORT = FrontendKey("0.0.0.0", Protocol.UDP, 30053)
+
+    def dns(self, key: FrontendKey, pool: Pool) -> Frontend:
+        return replace(everyone(key, pool), serving=frozenset(backend.endpoint for backend in pool.backends))
+
+    def test_each_frontend_has_a_virtual_server_of_its_own(self) -> None:
+        assert len(dict(made(self.dns(self.CLUSTER_IP, BOTH), self.dns(self.NODE_PORT, BOTH)).all)) == 2
+
+    def test_with_a_frontend_its_virtual_server_goes(self) -> None:
+        before = table(self.dns(self.CLUSTER_IP, BOTH), self.dns(self.NODE_PORT, BOTH))
+        after = table(self.dns(self.CLUSTER_IP, BOTH))
+        servers = made(*before.frontends.values())
+        (gone,) = servers.keys(before.frontends[self.NODE_PORT])
+        assert servers.update(Changes.between(before, after).frontends).servers == {gone: None}
+
+    def test_who_still_serves_one_frontend_does_not_keep_flows_of_another(self) -> None:
+        servers = made(self.dns(self.CLUSTER_IP, BOTH), self.dns(self.NODE_PORT, LOCAL))
+        assert {server.serving for _, server in servers.all} == {
+            frozenset((HERE.endpoint, THERE.endpoint)),
+            frozenset((HERE.endpoint,)),
+        }
+
+
 class TestAffinity:
     POOL = Pool(BOTH.backends, STICKY)
 
