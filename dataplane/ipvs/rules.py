@@ -8,8 +8,8 @@
 
 IPVS looks between -110 and -90 at what this host sends, and between 0 and 101 at what comes in. What it has translated
 is known by the mark that it still has. To another host it goes through output a second time. To this one it just goes
-on, with the route that it had to the Service's address; a chain of type route looks for a new one when it takes the mark
-away.
+on, with the route that it had to the Service's address; a chain of type route has the kernel look for a new one when it
+takes the mark away.
 
 A connection's mark remembers that IPVS has it (its later packets must come here too, whatever the maps say by then) and
 whether it is masqueraded.
