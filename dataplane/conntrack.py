@@ -164,28 +164,25 @@ class _Judge:
     def __init__(self, table: ForwardingTable, pending: set[FrontendKey], node_addresses: frozenset[str]) -> None:
         self._frontends = table.frontends
         self._pending = pending
-        self._node_addresses: frozenset[str] = frozenset()
-        node_ports = {key.family for key in pending if key.is_node_port}
-        if node_ports:
-            self._node_addresses = node_addresses
-            if any(family.any_address in node_addresses for family in node_ports):
-                self._node_addresses |= local_addresses()
+        self._node_addresses = node_addresses
+        if any(key.family.any_address in node_addresses for key in pending):
+            self._node_addresses |= local_addresses()
 
     def is_stale(self, flow: Flow) -> bool:
-        key = self._frontend_of(flow.destination, flow.protocol)
-        if key not in self._pending:
+        keys = self._keys_of(flow.destination, flow.protocol)
+        if self._pending.isdisjoint(keys):
             return False
-        frontend: Frontend | None = self._frontends.get(key)
+        frontend = next((self._frontends[key] for key in keys if key in self._frontends), None)
         if frontend is None:
             return flow.translated  # what was never ours may be somebody's who listens there
         return frontend.serving is not None and flow.answers not in frontend.serving
 
-    def _frontend_of(self, destination: Endpoint, protocol: Protocol) -> FrontendKey:
-        """As packets find it: first by address and port, then as a NodePort."""
+    def _keys_of(self, destination: Endpoint, protocol: Protocol) -> tuple[FrontendKey, ...]:
+        """In the order in which packets find them: first by address and port, then as a NodePort."""
         key = FrontendKey(destination.address, protocol, destination.port)
-        if key in self._pending or key in self._frontends or destination.address not in self._node_addresses:
-            return key
-        return FrontendKey(Family.of(destination.address).any_address, protocol, destination.port)
+        if destination.address not in self._node_addresses:
+            return (key,)
+        return (key, key._replace(address=key.family.any_address))
 
 
 def flows(channel: Channel, family: Family, protocol: Protocol = Protocol.UDP) -> Iterator[Flow]:

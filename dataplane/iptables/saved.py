@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 from dataplane.iptables.chain import NAT, Chain, Rules
 from dataplane.iptables.names import PREFIXES
-from dataplane.iptables.skeleton import FIXED, NODE_PORTS, SERVICES
+from dataplane.iptables.skeleton import FIXED, NODE_PORTS, REFUSED, REFUSED_EXTERNAL, SERVICES
 from dataplane.iptables.tree import is_branch
 from dataplane.table import Family, FrontendKey, Protocol
 
 _TOKEN = re.compile(r'"((?:\\.|[^"\\])*)"|(\S+)')
 _UDP_PORT = re.compile(r"-p udp .*--dport (\d+) ")
-_DESTINATION = re.compile(r"-d ([0-9a-f.:]+)/(?:32|128) ")
+_DESTINATION = re.compile(r"(?<!! )-d ([0-9a-f.:]+)/(?:32|128) ")
+_FRONTENDS = (SERVICES, NODE_PORTS, REFUSED, REFUSED_EXTERNAL)
 _WITHOUT_MEANING = ("-m", "--mask", "--rsource")  # implied by other options, or always the default
 _FULL = ("/32", "/128")
 
@@ -46,14 +47,17 @@ class Saved:
         return any(rule == other or meaning(other) == wanted for other in self.chains.get(chain, ()))
 
     def udp_frontends(self, family: Family) -> Iterator[FrontendKey]:
-        """Those that are served, whoever wrote their rules. A NodePort's address is the unspecified one."""
-        for chain in (SERVICES, NODE_PORTS):
-            for rule in self.chains.get(chain, ()):
-                port = _UDP_PORT.search(rule)
-                if port is not None:
-                    address = _DESTINATION.search(rule)
-                    at = address[1] if address and chain == SERVICES else family.any_address
-                    yield FrontendKey(at, Protocol.UDP, int(port[1]))
+        """Those that there are, refused ones too, whoever wrote their rules.
+
+        A NodePort's address is the unspecified one, or a node address where it is refused at certain ones only.
+        """
+        for chain, rules in self.chains.items():
+            if chain in _FRONTENDS or is_branch(chain):
+                for rule in rules:
+                    port = _UDP_PORT.search(rule)
+                    if port is not None:
+                        address = _DESTINATION.search(rule)
+                        yield FrontendKey(address[1] if address else family.any_address, Protocol.UDP, int(port[1]))
 
     def ours(self) -> Iterator[Chain]:
         """All chains that are named as this mode's are, whoever made them."""

@@ -163,13 +163,14 @@ class NftablesDataplane:
     def _programmed_before(
         self, layer: Layer3, plan: Plan, found: Mapping[str, dump.SetSignature]
     ) -> Iterator[FrontendKey]:
-        """The frontends whose flows an agent before this one may have had to forget: those that it forwards (which of
-        the SCTP ones, it does not tell) or removed.
+        """The frontends whose flows an agent before this one may have had to forget: those that it has (which of the
+        SCTP ones, it does not tell) or removed. Where it refuses new flows, old ones may have gone on.
         """
-        for name in (skeleton.SERVICES, skeleton.NODE_PORTS, skeleton.REMOVED):
+        node_ports = (skeleton.NODE_PORTS, skeleton.REFUSED_NODE_PORTS)
+        for name in (skeleton.SERVICES, skeleton.REFUSED_SERVICES, *node_ports, skeleton.REMOVED):
             if found.get(name) == signature(layer, plan.new_sets[name]):
                 for element in dump.set_elements(self._channel, layer, name):
-                    key = key_of(layer, element.key, name == skeleton.NODE_PORTS)
+                    key = key_of(layer, element.key, name in node_ports)
                     if name == skeleton.REMOVED or key.protocol is Protocol.UDP:
                         yield key
 

@@ -272,6 +272,21 @@ def test_a_flow_to_an_external_address_is_not_the_node_ports(on_a_host: Callable
 
 
 @pytest.mark.kernel
+def test_flows_where_an_address_of_its_own_went_are_the_node_ports(on_a_host: Callable[..., None]) -> None:
+    own = frontend(PODS[0], address=NODE)
+    nodes = frozenset({NODE})
+
+    def work() -> None:
+        translate(TO_BOTH)
+        send(NODE, source_port=1003)
+        serving, not_serving = (frontend(pod, address="0.0.0.0") for pod in PODS)
+        assert clean(table(own, serving, nodes=nodes), table(serving, nodes=nodes)) == 0
+        assert clean(table(own, not_serving, nodes=nodes), table(not_serving, nodes=nodes)) == 1
+
+    on_a_host(work)
+
+
+@pytest.mark.kernel
 def test_thousands_of_flows_go_at_once(on_a_host: Callable[..., None]) -> None:
     def work() -> None:
         for port in range(2000, 4500):

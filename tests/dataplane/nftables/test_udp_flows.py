@@ -11,7 +11,7 @@ import pytest
 from dataplane.conntrack import FlowCleaner, flows
 from dataplane.netlink.channel import Channel
 from dataplane.nftables import NftablesDataplane
-from dataplane.table import Forward, ForwardingTable, Protocol
+from dataplane.table import Drop, Forward, ForwardingTable, Protocol, Verdict
 
 pytestmark = pytest.mark.kernel
 
@@ -79,6 +79,33 @@ def test_flows_of_a_service_that_went_while_no_agent_ran_are_forgotten_too(
         ask(tables, network)
         assert answering(tables) == {tables.pod(1)}
         NftablesDataplane().apply(tables.table())
+        assert answering(tables) == set()
+        network.close()
+
+    in_new_namespace(work)
+
+
+@pytest.mark.parametrize("node_port", [False, True], ids=["cluster IP", "NodePort"])
+def test_flows_that_went_on_where_new_ones_were_refused_are_forgotten_too(
+    tables: Any, host: Callable[[], Any], in_new_namespace: Callable[..., Any], node_port: bool
+) -> None:
+    pool, nodes = tables.pool(1, port=5353), frozenset({tables.pod(9)})
+    serving = frozenset(backend.endpoint for backend in pool.backends)
+    address, asked = (tables.any, tables.pod(9)) if node_port else (tables.vip(1), tables.vip(1))
+
+    def table(verdict: Verdict) -> ForwardingTable:
+        udp = tables.frontend(address, 53, verdict, protocol=Protocol.UDP, serving=serving)
+        return tables.table(udp, node_addresses=nodes)
+
+    def work() -> None:
+        network, first = host(), NftablesDataplane()
+        network.serve(1, port=5353, kind=socket.SOCK_DGRAM)
+        first.apply(table(Forward(pool, True)))
+        with socket.socket(network.type, socket.SOCK_DGRAM) as client:
+            client.sendto(b"?", (asked, 53))
+        first.apply(table(Drop()))
+        assert answering(tables) == {tables.pod(1)}
+        NftablesDataplane().apply(tables.table(node_addresses=nodes))
         assert answering(tables) == set()
         network.close()
 
