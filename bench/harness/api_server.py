@@ -31,7 +31,7 @@ class Api:
 
     def __init__(self, services: int, nodes: Sequence[socket.socket], *, with_endpoints: bool) -> None:
         own = socket.create_server(("127.0.0.1", 0))
-        self._port: int = own.getsockname()[1]
+        self.port: int = own.getsockname()[1]
         self._with_endpoints = with_endpoints
         listeners = [own, *nodes]
         numbers = ",".join(str(listener.fileno()) for listener in listeners)
@@ -47,7 +47,7 @@ class Api:
         assert self._process.stdout is not None
         if self._process.stdout.readline() != "ready\n":
             raise RuntimeError("the API server did not start")
-        self._connection = http.client.HTTPConnection("127.0.0.1", self._port)
+        self._connection = http.client.HTTPConnection("127.0.0.1", self.port)
 
     def set_addresses(self, service: str, addresses: Sequence[str]) -> None:
         """Let these be the endpoints of a Service. Returns when the server has it."""

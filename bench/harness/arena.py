@@ -10,11 +10,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.harness.api_server import PORT, Api
+from bench.harness.api_server import Api
 from bench.harness.contenders import Contender
 from bench.harness.entrant import FAILURES, Entrant, entered
 from bench.harness.results import Measured, Metric
-from bench.harness.world import namespaces
+from bench.harness.world import Here, Site
 
 Sample = Mapping[Metric, float]
 
@@ -91,23 +91,25 @@ def _measured(metric: Metric, entrant: Entrant, taken: Mapping[tuple[str, Metric
 
 
 @contextmanager
-def arena(services: int, contenders: Sequence[Contender], plan: Plan) -> Iterator[Arena]:
-    """Build a world for each, start everybody one after the other, and take all away at the end."""
+def arena(services: int, contenders: Sequence[Contender], plan: Plan, site: Site | None = None) -> Iterator[Arena]:
+    """Build a world for each, start everybody one after the other, and take all away at the end.
+
+    Worlds are made on this machine, or where `site` says.
+    """
+    site = site or Here()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="svcplane-bench-")))
         entrants: list[Entrant] = []
         listeners = []
         for number, contender in enumerate(contenders):
-            world, node = stack.enter_context(namespaces(f"bench-{os.getpid()}-{number}"))
-            listener = node.socket()
-            stack.callback(listener.close)
-            listener.bind(("127.0.0.1", PORT))
-            listener.listen()
-            listeners.append(listener)
+            world = stack.enter_context(site.world(f"bench-{os.getpid()}-{number}"))
+            if world.listener:
+                listeners.append(world.listener)
             entrants.append(stack.enter_context(entered(contender, world, services, folder)))
         with_endpoints = any(contender.reads_endpoints for contender in contenders)
         api = Api(services, listeners, with_endpoints=with_endpoints)
         stack.callback(api.close)
+        stack.enter_context(site.reaching(api.port))
         for entrant in entrants:
             entrant.start(plan.start_limit)
             with entrant.turn():  # and then stand still until it is asked

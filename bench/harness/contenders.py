@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench import workload
 from bench.harness import cluster
+from bench.harness.host import CommandFailedError, Host
 from dataplane.errors import InputError
 from dataplane.version import VERSION
 from svcplane.modes import mode_names
@@ -53,7 +54,7 @@ class Contender:
 
     name: str
     version: str = ""
-    command: Sequence[str] = ()
+    command: Sequence[str | Path] = ()  #: a Path is a file of ours, which the node is brought
     iptables: str = ""  #: the variant that "iptables" must be, for those who do not choose themselves
     reads_endpoints: bool = False  #: and not EndpointSlices
     absent: str = ""  #: why it cannot take part here
@@ -63,11 +64,14 @@ class Contender:
         return not self.command
 
 
-def everybody(kube_proxy: str | None, flags: str = "") -> list[Contender]:
-    """All that can be found here. `kube_proxy` is a path; without one, PATH is searched."""
+def everybody(kube_proxy: str | None, flags: str = "", svcplane: str = "") -> list[Contender]:
+    """All that can be found here. `kube_proxy` is a path; without one, PATH is searched.
+
+    `svcplane` is where a node has that program; without it, it is where the one that runs is.
+    """
     path = kube_proxy or shutil.which("kube-proxy")
     theirs = list(_kube_proxy(Path(path), shlex.split(flags))) if path else []
-    return [Contender(CEILING), *_svcplane(), *theirs]
+    return [Contender(CEILING), *_svcplane(svcplane or str(Path(sys.executable).with_name("svcplane"))), *theirs]
 
 
 def chosen(contenders: Sequence[Contender], patterns: str) -> list[Contender]:
@@ -80,12 +84,11 @@ def chosen(contenders: Sequence[Contender], patterns: str) -> list[Contender]:
     return found
 
 
-def _svcplane() -> Iterator[Contender]:
-    program = str(Path(sys.executable).with_name("svcplane"))
+def _svcplane(program: str) -> Iterator[Contender]:
     for mode in mode_names():
         for name, flags in VARIANTS.get(mode, ((mode, ()),)):
             command = (program, "agent", *_COMMON, f"--proxy-mode={mode}", *flags)
-            yield Contender(f"svcplane {name}", VERSION, command, absent=_missing(name))
+            yield Contender(f"svcplane {name}", VERSION, command)
 
 
 def _kube_proxy(program: Path, flags: Sequence[str]) -> Iterator[Contender]:
@@ -99,8 +102,8 @@ def _kube_proxy(program: Path, flags: Sequence[str]) -> Iterator[Contender]:
     reads_endpoints = "EndpointSliceProxying" in text
     more = ["--feature-gates=EndpointSliceProxying=false"] if reads_endpoints and not flags else []
     for mode in modes:
-        command = (
-            str(program),
+        command: tuple[str | Path, ...] = (
+            program,
             *_COMMON,
             f"--proxy-mode={mode}",
             # It would write everything again while another contender is measured.
@@ -111,17 +114,26 @@ def _kube_proxy(program: Path, flags: Sequence[str]) -> Iterator[Contender]:
         )
         for variant in ("legacy", "nft") if mode == "iptables" else ("",):
             name = f"kube-proxy {mode}{f'-{variant}' if variant else ''}"
-            yield Contender(name, version, command, variant, reads_endpoints, _missing(name))
+            yield Contender(name, version, command, variant, reads_endpoints)
 
 
-def _missing(name: str) -> str:
-    """Why this mode cannot be tried on this machine; "" if it can."""
-    if "ipvs" in name and not Path("/proc/net/ip_vs").exists():
+def missing(contender: Contender, node: Host) -> str:
+    """Why this mode cannot be tried on this node; "" if it can."""
+    if "ipvs" in contender.name and not _says_yes(node, "test -e /proc/net/ip_vs"):
         return "this kernel has no IPVS"
     for variant in ("legacy", "nft"):
-        if f"iptables-{variant}" in name and not shutil.which(f"iptables-{variant}"):
-            return f"no iptables-{variant} here"
+        program = f"iptables-{variant}"
+        if program in contender.name and not _says_yes(node, f"PATH=$PATH:/usr/sbin command -v {program}"):
+            return f"no {program} here"
     return ""
+
+
+def _says_yes(node: Host, script: str) -> bool:
+    try:
+        node.run(["sh", "-c", script])
+    except CommandFailedError:
+        return False
+    return True
 
 
 def _said_by(program: Path, option: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import time
@@ -15,7 +14,7 @@ from bench.harness import cluster
 from bench.harness.api_server import PORT
 from bench.harness.backends import Sinks, serving
 from bench.harness.check import WrongAnswerError, check, check_something
-from bench.harness.contenders import KUBECONFIG, Contender
+from bench.harness.contenders import KUBECONFIG, Contender, missing
 from bench.harness.host import CommandFailedError, Program
 from bench.harness.target import Target
 from bench.harness.world import World
@@ -30,6 +29,14 @@ current-context: bench
 contexts: [{{name: bench, context: {{cluster: bench, user: bench}}}}]
 clusters: [{{name: bench, cluster: {{server: "http://127.0.0.1:{PORT}"}}}}]
 users: [{{name: bench, user: {{}}}}]
+"""
+
+_ONLY_IPTABLES = """\
+folder=/tmp/svcplane-bench/iptables-$1; mkdir -p $folder
+for version in iptables ip6tables; do
+    for tool in "" -save -restore; do ln -sf /usr/sbin/$version-$1$tool $folder/$version$tool; done
+done
+shift; PATH=$folder:$PATH; exec "$@"
 """
 
 
@@ -60,8 +67,9 @@ class Entrant:
 
     def start(self, limit: float) -> None:
         """Start its agent and wait until all is answered right, but no longer than `limit` seconds."""
-        if self.contender.absent:
-            self.trouble = f"ABSENT: {self.contender.absent}"
+        absent = self.contender.absent or missing(self.contender, self.world.node)
+        if absent:
+            self.trouble = f"ABSENT: {absent}"
             return
         began = time.monotonic()
         if self.contender.command:
@@ -116,21 +124,16 @@ class Entrant:
         kubeconfig = self._folder / "kubeconfig"
         kubeconfig.write_text(_KUBECONFIG)
         self._log = (self._folder / f"{name}.log").open("w+")
-        words = [word.replace(KUBECONFIG, str(kubeconfig)) for word in self.contender.command]
+        node = self.world.node
+        there = node.bring(kubeconfig)
+        words = [
+            node.bring(word) if isinstance(word, Path) else word.replace(KUBECONFIG, there)
+            for word in self.contender.command
+        ]
         if self.contender.iptables:
-            words = ["env", f"PATH={self._only_iptables()}:{os.environ['PATH']}", *words]
-        return self.world.node.start(words, log=self._log)
-
-    def _only_iptables(self) -> Path:
-        """A folder in which "iptables" is the variant wanted."""
-        folder = self._folder / f"iptables-{self.contender.iptables}"
-        folder.mkdir(exist_ok=True)
-        for version in ("iptables", "ip6tables"):
-            for tool in ("", "-save", "-restore"):
-                link = folder / f"{version}{tool}"
-                if not link.exists():
-                    link.symlink_to(f"/usr/sbin/{version}-{self.contender.iptables}{tool}")
-        return folder
+            # A folder in which "iptables" is the variant wanted.
+            words = ["sh", "-c", _ONLY_IPTABLES, "sh", self.contender.iptables, *words]
+        return node.start(words, log=self._log)
 
     def _last_words(self) -> str:
         if not self._log:

@@ -13,16 +13,26 @@ import pytest
 from bench.harness import machine
 from bench.harness.arena import Arena, Plan, arena
 from bench.harness.contenders import Contender, chosen, everybody
+from bench.harness.machines import Machines, Place, of_vagrant
 from bench.harness.results import Measured, Metric, Results
+from bench.harness.world import Here, Site
 from dataplane.errors import InputError
 
 QUICK_CONTENDERS = "*nftables,*legacy,*ipvs,*userspace*"
+SVCPLANE_AWAY = "/svcplane/.venv/bin/svcplane"  #: on other machines: vagrant/ puts it there
 QUICK_SCALES, FULL_SCALES = "1000", "10,1000,10000,30000"
 
 
 def add_options(group: pytest.OptionGroup) -> None:
     group.addoption("--quick", action="store_true", help="fewer cases, rounds and Services: under three minutes")
     group.addoption("--contenders", help=f"whom to measure, as patterns (default: all; quick: {QUICK_CONTENDERS})")
+    group.addoption("--vagrant", action="store_true", help="across the machines of vagrant/, over SSH")
+    group.addoption(
+        "--machines",
+        metavar="CLIENT,NODE,BACKENDS",
+        help="across these, over SSH as root: NAME/ADDRESS each, by which the others reach it; one may be several",
+    )
+    group.addoption("--ssh-config", metavar="FILE", help="where ssh finds the names of --machines")
     group.addoption("--scales", help=f"numbers of Services for packets (default: {FULL_SCALES}; quick: {QUICK_SCALES})")
     group.addoption("--rounds", type=int, help="samples of each figure")
     group.addoption("--output", metavar="FILE", help="where the results go, as JSON (default: in bench/results)")
@@ -38,11 +48,26 @@ def scales(config: pytest.Config, enough: Sequence[int] | None) -> list[int]:
     return [size for size in wanted if enough is None or size in enough] or wanted[:1]
 
 
+def site_of(config: pytest.Config) -> Site:
+    """Where the worlds are made. UsageError if that is told wrong."""
+    option = config.getoption
+    try:
+        if option("--vagrant"):
+            return of_vagrant(Path(__file__).parents[2] / "vagrant")
+        if option("--machines"):
+            places = [Place.parse(text) for text in option("--machines").split(",")]
+            return Machines(places, ["-F", option("--ssh-config")] if option("--ssh-config") else [])
+    except InputError as error:
+        raise pytest.UsageError(str(error)) from None
+    return Here()
+
+
 def contenders_of(config: pytest.Config) -> list[Contender]:
     """Whom to measure. UsageError if that is told wrong."""
     option = config.getoption
+    away = option("--vagrant") or option("--machines")
     try:
-        found = everybody(option("--kube-proxy"), option("--kube-proxy-flags"))
+        found = everybody(option("--kube-proxy"), option("--kube-proxy-flags"), SVCPLANE_AWAY if away else "")
         return chosen(found, option("--contenders") or (QUICK_CONTENDERS if option("--quick") else "*"))
     except InputError as error:
         raise pytest.UsageError(str(error)) from None
@@ -51,16 +76,17 @@ def contenders_of(config: pytest.Config) -> list[Contender]:
 class Arenas:
     """The arena of the size asked for last; building one takes a while, so the questions come size by size."""
 
-    def __init__(self, contenders: Sequence[Contender], plan: Plan) -> None:
+    def __init__(self, contenders: Sequence[Contender], plan: Plan, site: Site) -> None:
         self.contenders = contenders
         self.plan = plan
+        self.site = site
         self._stack = ExitStack()
         self._current: Arena | None = None
 
     def of(self, services: int) -> Arena:
         if self._current is None or self._current.services != services:
             self.close()
-            self._current = self._stack.enter_context(arena(services, self.contenders, self.plan))
+            self._current = self._stack.enter_context(arena(services, self.contenders, self.plan, self.site))
         return self._current
 
     def close(self) -> None:
@@ -87,9 +113,12 @@ def plan(request: pytest.FixtureRequest) -> Plan:
 
 @pytest.fixture(scope="session")
 def arenas(request: pytest.FixtureRequest, plan: Plan) -> Iterator[Arenas]:
-    all_of_them = Arenas(contenders_of(request.config), plan)
-    yield all_of_them
-    all_of_them.close()
+    all_of_them = Arenas(contenders_of(request.config), plan, site_of(request.config))
+    try:
+        yield all_of_them
+    finally:
+        all_of_them.close()
+        all_of_them.site.close()
 
 
 @pytest.fixture(scope="session")
@@ -113,6 +142,7 @@ def record(request: pytest.FixtureRequest, plan: Plan) -> Iterator[Record]:
 def stage(arenas: Arenas, record: Record, scale: int) -> Arena:
     """All contenders with `scale` Services, ready to be measured."""
     arena = arenas.of(scale)
+    record.results.machine |= arenas.site.described
     record.results.contenders |= {c.name: c.version for c in arenas.contenders}
     return arena
 

@@ -131,9 +131,20 @@ class SshHost:
 
     FOLDER = "/tmp/svcplane-bench"  #: where what is brought goes
 
-    def __init__(self, target: str, processors: str = "", ssh: Sequence[str] = ("ssh", "-o", "BatchMode=yes")) -> None:
+    def __init__(
+        self,
+        target: str,
+        processors: str = "",
+        ssh: Sequence[str] = ("ssh", "-o", "BatchMode=yes"),
+        shared: Sequence[str] = (),
+    ) -> None:
+        """`shared` are more words for ssh, for short commands: those with which they share a connection.
+
+        Programs that go on have their own: a server lets a connection have ten sessions.
+        """
         self._target = target
         self._ssh = tuple(ssh)
+        self._shared = tuple(shared)
         self._pin = ("taskset", "--cpu-list", processors) if processors else ()
         self._brought: dict[Path, str] = {}
 
@@ -142,7 +153,8 @@ class SshHost:
         return self._target
 
     def run(self, words: Words, *, stdin: str = "", timeout: float = 60.0) -> str:
-        return _run(self.name, self._remote(shlex.join(self._words(words))), words, stdin, timeout)
+        command = [*self._ssh, *self._shared, self._target, shlex.join(self._words(words))]
+        return _run(self.name, command, words, stdin, timeout)
 
     def start(self, words: Words, *, log: Log = None) -> Program:
         # A signal to ssh would not reach the program, so it says its number before it begins.

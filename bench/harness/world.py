@@ -14,11 +14,14 @@ sending would slow the node down.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Protocol
 
 from bench.harness import cluster
+from bench.harness.api_server import PORT
 from bench.harness.host import Host, NamespaceHost
 from lab.network.namespace import Namespace
 from lab.network.network import Network, pod_interface
@@ -36,7 +39,40 @@ class World:
     node: Host
     backends: Sequence[Host]
     gateway: str  #: hardware address of the node, seen from the client
-    node_processors: Sequence[int]  #: what the node and the backends run on
+    node_processors: Sequence[int]  #: of the node's machine; what the node (and the backends, if there) run on
+    listener: socket.socket | None = None  #: where the API server is asked from the node, if it can listen there itself
+
+
+class Site(Protocol):
+    """Where worlds are made."""
+
+    @property
+    def described(self) -> Mapping[str, str]:
+        """What a report must tell of it, beside the machine that the harness runs on."""
+
+    def world(self, lab: str) -> AbstractContextManager[World]:
+        """A world, whose namespaces have names that begin with `lab`."""
+
+    def reaching(self, port: int) -> AbstractContextManager[None]:
+        """Meanwhile every node reaches the API server, which listens at 127.0.0.1 here, too."""
+
+    def close(self) -> None:
+        """Nothing more is made."""
+
+
+class Here:
+    """Worlds of network namespaces of this machine."""
+
+    described: Mapping[str, str] = {}
+
+    def world(self, lab: str) -> AbstractContextManager[World]:
+        return namespaces(lab)
+
+    def reaching(self, port: int) -> AbstractContextManager[None]:
+        return nullcontext()  # each world has a socket for it
+
+    def close(self) -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -52,8 +88,8 @@ def share_out(count: int) -> Processors:
 
 
 @contextmanager
-def namespaces(lab: str) -> Iterator[tuple[World, Namespace]]:
-    """A world of network namespaces, and the node's, for those who need a socket there. It ends with the context."""
+def namespaces(lab: str) -> Iterator[World]:
+    """A world of network namespaces. It ends with the context."""
     processors = share_out(os.cpu_count() or 1)
     backends = [f"b{number + 1}" for number in range(len(cluster.BACKENDS))]
     pods = [Pod("c1", "n1", (cluster.CLIENT,))]
@@ -63,12 +99,16 @@ def namespaces(lab: str) -> Iterator[tuple[World, Namespace]]:
     with ExitStack() as stack:
         network = Network(lab, topology).create()
         stack.callback(network.delete)
+        listener = stack.enter_context(network["n1"].socket())
+        listener.bind(("127.0.0.1", PORT))
+        listener.listen()
         world = World(
             client=NamespaceHost(network["c1"], str(processors.client)),
             node=NamespaceHost(network["n1"], str(processors.node)),
             backends=[NamespaceHost(network[name], str(processors.backends)) for name in backends],
             gateway=_hardware_address(network["n1"], pod_interface("c1")),
             node_processors=sorted({processors.node, processors.backends}),
+            listener=listener,
         )
         network["c1"].set_parameters({"net/ipv4/ip_local_port_range": "10000 65000"})
         _steer(world.client, INTERFACE, processors.client)
@@ -76,7 +116,7 @@ def namespaces(lab: str) -> Iterator[tuple[World, Namespace]]:
             _steer(world.node, pod_interface(pod.name), processors.node)
         for backend in world.backends:
             _steer(backend, INTERFACE, processors.backends)
-        yield world, network["n1"]
+        yield world
 
 
 def _steer(host: Host, interface: str, processor: int) -> None:
