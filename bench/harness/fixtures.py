@@ -33,6 +33,7 @@ def add_options(group: pytest.OptionGroup) -> None:
         help="across these, over SSH as root: NAME/ADDRESS each, by which the others reach it; one may be several",
     )
     group.addoption("--ssh-config", metavar="FILE", help="where ssh finds the names of --machines")
+    group.addoption("--svcplane", metavar="PATH", help=f"where the machines have it (default: {SVCPLANE_AWAY})")
     group.addoption("--scales", help=f"numbers of Services for packets (default: {FULL_SCALES}; quick: {QUICK_SCALES})")
     group.addoption("--rounds", type=int, help="samples of each figure")
     group.addoption("--output", metavar="FILE", help="where the results go, as JSON (default: in bench/results)")
@@ -65,9 +66,9 @@ def site_of(config: pytest.Config) -> Site:
 def contenders_of(config: pytest.Config) -> list[Contender]:
     """Whom to measure. UsageError if that is told wrong."""
     option = config.getoption
-    away = option("--vagrant") or option("--machines")
+    away = SVCPLANE_AWAY if option("--vagrant") or option("--machines") else ""
     try:
-        found = everybody(option("--kube-proxy"), option("--kube-proxy-flags"), SVCPLANE_AWAY if away else "")
+        found = everybody(option("--kube-proxy"), option("--kube-proxy-flags"), option("--svcplane") or away)
         return chosen(found, option("--contenders") or (QUICK_CONTENDERS if option("--quick") else "*"))
     except InputError as error:
         raise pytest.UsageError(str(error)) from None

@@ -27,7 +27,11 @@ class Program:
     """A program that runs on a host. Its standard input and output are text, line by line."""
 
     def __init__(
-        self, what: str, process: subprocess.Popen[str], number: int, signal_it: Callable[[signal.Signals], None]
+        self,
+        what: str,
+        process: subprocess.Popen[str],
+        number: int,
+        signal_it: Callable[[Sequence[signal.Signals]], None],
     ) -> None:
         self._what = what
         self._process = process
@@ -56,8 +60,8 @@ class Program:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    def signal(self, which: signal.Signals) -> None:
-        """Send it a signal, if it runs."""
+    def signal(self, *which: signal.Signals) -> None:
+        """Send it these signals, one after the other, if it runs."""
         if self.running:
             self._signal(which)
 
@@ -74,8 +78,7 @@ class Program:
 
     def stop(self, patience: float = 10.0) -> str:
         """End it, and return what it still says. Whoever does not end in `patience` seconds is killed."""
-        self.signal(signal.SIGCONT)
-        self.signal(signal.SIGTERM)
+        self.signal(signal.SIGCONT, signal.SIGTERM)
         try:
             return self._process.communicate(timeout=patience)[0]
         except subprocess.TimeoutExpired:
@@ -116,7 +119,12 @@ class NamespaceHost:
 
     def start(self, words: Words, *, log: Log = None) -> Program:
         process = _start(self._inside(words), log)
-        return Program(f"{self.name}: {_told(words)}", process, process.pid, process.send_signal)
+
+        def send(which: Sequence[signal.Signals]) -> None:
+            for each in which:
+                process.send_signal(each)
+
+        return Program(f"{self.name}: {_told(words)}", process, process.pid, send)
 
     def bring(self, file: Path) -> str:
         return str(file)
@@ -136,15 +144,17 @@ class SshHost:
         target: str,
         processors: str = "",
         ssh: Sequence[str] = ("ssh", "-o", "BatchMode=yes"),
-        shared: Sequence[str] = (),
+        commands: Sequence[str] = (),
+        programs: Sequence[str] = (),
     ) -> None:
-        """`shared` are more words for ssh, for short commands: those with which they share a connection.
-
-        Programs that go on have their own: a server lets a connection have ten sessions.
+        """`commands` and `programs` are more words for ssh, for short commands and for programs that go on: those by
+        which they share a connection. Each kind has its own, since a server lets one have so many sessions (sshd's
+        MaxSessions, usually ten); whatever comes after those has a connection for itself.
         """
         self._target = target
         self._ssh = tuple(ssh)
-        self._shared = tuple(shared)
+        self._commands = tuple(commands)
+        self._programs = tuple(programs)
         self._pin = ("taskset", "--cpu-list", processors) if processors else ()
         self._brought: dict[Path, str] = {}
 
@@ -153,18 +163,19 @@ class SshHost:
         return self._target
 
     def run(self, words: Words, *, stdin: str = "", timeout: float = 60.0) -> str:
-        command = [*self._ssh, *self._shared, self._target, shlex.join(self._words(words))]
-        return _run(self.name, command, words, stdin, timeout)
+        return _run(self.name, self._remote(shlex.join(self._words(words)), self._commands), words, stdin, timeout)
 
     def start(self, words: Words, *, log: Log = None) -> Program:
         # A signal to ssh would not reach the program, so it says its number before it begins.
-        process = _start(self._remote(f"echo $$; exec {shlex.join(self._words(words))}"), log)
+        process = _start(self._remote(f"echo $$; exec {shlex.join(self._words(words))}", self._programs), log)
         assert process.stdout is not None
         number = process.stdout.readline().strip()
+        if not number:
+            raise CommandFailedError(f"{self.name}: {_told(words)}: SSH ended with {process.wait()}")
 
-        def send(which: signal.Signals) -> None:
+        def send(which: Sequence[signal.Signals]) -> None:
             with contextlib.suppress(CommandFailedError):  # it has ended meanwhile
-                self.run(["kill", f"-{which.value}", number])
+                self.run(["sh", "-c", "; ".join(f"kill -{each.value} {number}" for each in which)])
 
         return Program(f"{self.name}: {_told(words)}", process, int(number), send)
 
@@ -180,8 +191,8 @@ class SshHost:
     def _words(self, words: Words) -> list[str]:
         return [*self._pin, *map(str, words)]
 
-    def _remote(self, command: str) -> list[str]:
-        return [*self._ssh, self._target, command]
+    def _remote(self, command: str, shared: Sequence[str] = ()) -> list[str]:
+        return [*self._ssh, *shared, self._target, command]
 
 
 def _run(host: str, command: Sequence[str], words: Words, stdin: str, timeout: float) -> str:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -94,15 +94,12 @@ class Machines:
         self.client, self.node, self.backends = places
         self._ssh = ("ssh", "-l", "root", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", *options)
         self._folder = tempfile.TemporaryDirectory(prefix="bench-ssh-")
-        # Short commands share a connection; whoever comes before it is there makes one of its own.
-        shared = ("-o", f"ControlPath={self._folder.name}/%C")
-        nothing = subprocess.DEVNULL
-        self._connections = [
-            subprocess.Popen([*self._ssh, *shared, "-M", "-N", name], stdin=nothing, stdout=nothing, stderr=nothing)
-            for name in sorted({place.name for place in places})
-        ]
+        self._connections: list[subprocess.Popen[bytes]] = []
         self._hosts: Mapping[str, SshHost] = {
-            place.name: SshHost(place.name, ssh=self._ssh, shared=shared) for place in places
+            place.name: SshHost(
+                place.name, ssh=self._ssh, commands=self._share(place, "c"), programs=self._share(place, "p")
+            )
+            for place in {place.name: place for place in places}.values()
         }
         self._socket = f"{SshHost.FOLDER}/api-{os.getpid()}"
         self._worlds = 0
@@ -118,7 +115,7 @@ class Machines:
                 raise InputError(f"machine {place.name}: {error}") from None
             if said[0] != "0":
                 raise InputError(f"machine {place.name}: expected to be root there, got user {said[0]}")
-            told[f"{role}'s machine"] = f"{place.name}, Linux {said[1]}, {said[2]} processors"
+            told[f"machine of the {role}"] = f"{place.name}, Linux {said[1]}, {said[2]} processors"
         return told
 
     @contextmanager
@@ -128,13 +125,17 @@ class Machines:
         client, node = End(self.client, f"{lab}-c1", INTERFACE), f"{lab}-n1"
         backends = [End(self.backends, f"{lab}-b{n}", INTERFACE) for n in range(1, CABLES)]
         hosts = self._hosts
+        first = (os.getpid() % 8192) * 2048 + self._worlds * CABLES  # VXLAN identifiers have 24 bits
         with ExitStack() as stack:
-            made = [(self.client, client.namespace), (self.node, node), *((b.place, b.namespace) for b in backends)]
-            for place, namespace in made:
-                stack.callback(_forget, hosts[place.name], namespace)
-                _script(hosts[place.name], [f"ip netns add {namespace}", f"ip -n {namespace} link set lo up"])
-            self._lay_cables(client, node, backends)
-            self._give_addresses(client, node, backends)
+            namespaces = (
+                (self.client, client.namespace),
+                (self.node, node),
+                *((b.place, b.namespace) for b in backends),
+            )
+            for place, gone in by_place((place, f"ip netns del {name}") for place, name in namespaces).items():
+                stack.callback(_forget, hosts[place.name], gone)
+            for place, lines in building(client, End(self.node, node, ""), backends, first).items():
+                _script(hosts[place.name], lines)
             at_node = InNamespace(hosts[self.node.name], node)
             relay = at_node.start(
                 ["python3", at_node.bring(Path(__file__).with_name("relay.py")), str(PORT), self._socket]
@@ -176,32 +177,51 @@ class Machines:
             connection.wait()
         self._folder.cleanup()
 
-    def _lay_cables(self, client: End, node: str, backends: Sequence[End]) -> None:
-        ends = [(client, End(self.node, node, "pod-c1"))]
-        ends += [(end, End(self.node, node, f"pod-b{n}")) for n, end in enumerate(backends, 1)]
-        first = (os.getpid() % 8192) * 2048 + self._worlds * CABLES  # VXLAN identifiers have 24 bits
-        for number, (one, other) in enumerate(ends, first):
-            for place, lines in cable(one, other, number).items():
-                _script(self._hosts[place.name], lines)
+    def _share(self, place: Place, kind: str) -> tuple[str, ...]:
+        """Open a connection, and say by which words others use it; who comes too early makes one of its own."""
+        words = ("-o", f"ControlPath={self._folder.name}/{kind}-%C")
+        nothing = subprocess.DEVNULL
+        command = [*self._ssh, *words, "-M", "-N", place.name]
+        self._connections.append(subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing))
+        return words
 
-    def _give_addresses(self, client: End, node: str, backends: Sequence[End]) -> None:
-        at_node = [
-            f"ip -n {node} addr add {cluster.NODE_ADDRESS}/32 dev lo",
-            f"ip netns exec {node} sysctl -qw net.ipv4.ip_forward=1",
+
+def by_place(lines: Iterable[tuple[Place, str]]) -> Mapping[Place, Sequence[str]]:
+    """The lines of each machine, in the order in which they came."""
+    sorted_out: dict[Place, list[str]] = {}
+    for place, line in lines:
+        sorted_out.setdefault(place, []).append(line)
+    return sorted_out
+
+
+def building(client: End, node: End, backends: Sequence[End], first: int) -> Mapping[Place, Sequence[str]]:
+    """The commands, machine by machine, that make a world; its tunnels have the identifiers from `first` on."""
+    lines: list[tuple[Place, str]] = []
+    for end in (client, node, *backends):
+        lines += [
+            (end.place, f"ip netns add {end.namespace}"),
+            (end.place, f"ip -n {end.namespace} link set lo up"),
         ]
-        for end, address in zip((client, *backends), (cluster.CLIENT, *cluster.BACKENDS), strict=True):
-            interface = f"pod-{end.namespace.rpartition('-')[2]}"
-            _script(
-                self._hosts[end.place.name],
-                [
-                    f"ip -n {end.namespace} addr add {address}/32 dev {end.interface}",
-                    f"ip -n {end.namespace} route add {cluster.NODE_ADDRESS} dev {end.interface}",
-                    f"ip -n {end.namespace} route add default via {cluster.NODE_ADDRESS}",
-                    f"ip netns exec {end.namespace} sysctl -qw 'net.ipv4.ip_local_port_range=10000 65000'",
-                ],
-            )
-            at_node.append(f"ip -n {node} route add {address} dev {interface}")
-        _script(self._hosts[self.node.name], at_node)
+    lines += [
+        (node.place, f"ip -n {node.namespace} addr add {cluster.NODE_ADDRESS}/32 dev lo"),
+        (node.place, f"ip netns exec {node.namespace} sysctl -qw net.ipv4.ip_forward=1"),
+    ]
+    addresses = (cluster.CLIENT, *cluster.BACKENDS)
+    for number, (end, address) in enumerate(zip((client, *backends), addresses, strict=True), first):
+        at_node = f"pod-{end.namespace.rpartition('-')[2]}"
+        for place, commands in cable(end, End(node.place, node.namespace, at_node), number).items():
+            lines += [(place, command) for command in commands]
+        lines += [
+            (end.place, f"ip -n {end.namespace} addr add {address}/32 dev {end.interface}"),
+            (end.place, f"ip -n {end.namespace} route add {cluster.NODE_ADDRESS} dev {end.interface}"),
+            (end.place, f"ip -n {end.namespace} route add default via {cluster.NODE_ADDRESS}"),
+            (
+                end.place,
+                f"ip netns exec {end.namespace} sysctl -qw 'net.ipv4.ip_local_port_range=10000 65000'",
+            ),
+            (node.place, f"ip -n {node.namespace} route add {address} dev {at_node}"),
+        ]
+    return by_place(lines)
 
 
 def cable(one: End, other: End, number: int) -> Mapping[Place, Sequence[str]]:
@@ -244,6 +264,6 @@ def _script(host: Host, lines: Sequence[str]) -> None:
     host.run(["sh", "-e"], stdin="\n".join(lines) + "\n")
 
 
-def _forget(host: Host, namespace: str) -> None:
-    with suppress(CommandFailedError):  # it may not have come to be
-        host.run(["ip", "netns", "del", namespace])
+def _forget(host: Host, lines: Sequence[str]) -> None:
+    with suppress(CommandFailedError):  # some may not have come to be
+        host.run(["sh"], stdin="\n".join(lines) + "\n")

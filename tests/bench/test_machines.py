@@ -104,7 +104,8 @@ def _write_keys(folder: Path) -> None:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
     (folder / "sshd_config").write_text(
         f"HostKey {folder}/host_key\nAuthorizedKeysFile {folder}/key.pub\nPermitRootLogin prohibit-password\n"
-        "PasswordAuthentication no\nStrictModes no\nUsePAM no\nPidFile none\n"
+        "PasswordAuthentication no\nStrictModes no\nUsePAM no\nPidFile none\nMaxSessions 100\n"
+        f"SetEnv HOME={folder}\n"  # shells read nobody's start-up files
     )
 
 
@@ -123,7 +124,7 @@ def test_contenders_are_measured_in_turns_across_machines_and_nothing_stays(thre
         asked = ask(entrant.world, entrant.target(), seconds, concurrency=8)
         return {RATE: asked["finished"] / asked["seconds"]}
 
-    assert three.described["node's machine"].startswith(three.node.name)
+    assert three.described["machine of the node"].startswith(three.node.name)
     before = set(os.listdir("/run/netns"))
     plan = Plan(rounds=2, seconds=0.2, warm_up=0, start_limit=30)
     with arena(10, contenders, plan, three) as everyone:
