@@ -316,7 +316,7 @@ def _known_backend(pool: Pool, affinity: Affinity, client: str, state: State) ->
         return None, Step(Rule.AFFINITY, looked_at, "No, or too long ago: it may get any backend.")
     backend = next((b for b in pool.backends if b.endpoint == entry.endpoint), None)
     if backend is None:
-        answer = f"Yes, but {entry.endpoint} is none of these backends: it gets another."
+        answer = "Yes, but at a backend that is none of these: it gets another."
         return None, Step(Rule.AFFINITY, looked_at, answer)
     return backend, Step(Rule.AFFINITY, looked_at, f"Yes: it stays with {backend}.")
 

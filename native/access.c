@@ -9,8 +9,8 @@
  * @engine:	The engine
  * @argument:	struct access_settle
  *
- * New connections meet the new table at once; UDP flows that it ends are found one step after the other. The asker
- * knows that none goes on when the task is done.
+ * New connections meet the new table at once; flows and clients that it ends are found one step after the other. The
+ * asker knows that none is left when the task is done.
  */
 bool access_settle(struct engine *engine, void *argument)
 {

@@ -15,8 +15,9 @@
  * room is needed. When all entries are taken, AFFINITY_SCAN of them are looked at for one whose time is over; if
  * there is none, the client is served but not remembered, as with kube-proxy's nftables sets.
  *
- * A backend that no pool of that memory holds any more is forgotten when the new table comes into force, even if
- * it comes back later: its number (service_backend.member) may then be another's.
+ * A backend that no pool of that memory holds any more is forgotten once the new table is in force (engine_settle()),
+ * even if it comes back later: its number (service_backend.member) may then be another's. Until then its clients get
+ * others as well, since it is found in no pool.
  */
 
 /**
@@ -125,16 +126,17 @@ struct affinity_entry *affinity_add(struct affinity_table *table, uint32_t affin
 }
 
 /**
- * affinity_settle() - Forget backends that are gone
+ * affinity_settle() - Forget a client whose backend is gone
  * @table:	The table
+ * @number:	The number of an entry, in use or not
  * @pools:	By member: how many pools hold it
  */
-void affinity_settle(struct affinity_table *table, const uint32_t *pools)
+void affinity_settle(struct affinity_table *table, uint32_t number, const uint32_t *pools)
 {
-	for (uint32_t number = 1; number < table->fresh; number++) {
-		if (!table->entries[number].affinity || pools[table->entries[number].member])
-			continue;
-		table->counters.settled++;
-		affinity_remove(table, number);
-	}
+	const struct affinity_entry *entry = &table->entries[number];
+
+	if (!entry->affinity || pools[entry->member])
+		return;
+	table->counters.settled++;
+	affinity_remove(table, number);
 }

@@ -78,6 +78,6 @@ void affinity_carve(struct affinity_table *table, struct arena *arena, uint32_t 
 struct affinity_entry *affinity_find(struct affinity_table *table, uint32_t affinity, const struct address *client);
 struct affinity_entry *affinity_add(struct affinity_table *table, uint32_t affinity, const struct address *client,
 				    uint64_t now);
-void affinity_settle(struct affinity_table *table, const uint32_t *pools);
+void affinity_settle(struct affinity_table *table, uint32_t number, const uint32_t *pools);
 
 #endif

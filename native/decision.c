@@ -104,6 +104,7 @@ static void remember_first_piece(struct engine *engine, const struct packet *pac
 	}
 	first->fate = FRAGMENT_TRANSLATE;
 	first->direction = (uint8_t)direction;
+	first->flow = (uint32_t)(flow - engine->flows.flows);
 	first->tally = flow->tally;
 	first->new_source = flow->tuples[!direction].destination;
 	first->new_destination = flow->tuples[!direction].source;
@@ -121,6 +122,21 @@ static void decide_portless(struct engine *engine, struct packet *packet, struct
 		decide_unserved(table, tuple, service_roles(table, &tuple->destination, tuple->family), decision);
 	if (packet->is_piece)
 		remember_first_piece(engine, packet, NULL, 0, (enum decision_outcome)decision->outcome);
+}
+
+/*
+ * The flow may be over before its last pieces have come, and then the tally another backend's. If not it counts there,
+ * or another flow to the same backend is in its place: so the tally is still what it was.
+ */
+static void count_piece(struct engine *engine, const struct fragment *first, uint32_t bytes)
+{
+	const struct flow *flow = &engine->flows.flows[first->flow];
+	struct flow_tally *tally = &engine->flows.tallies[first->tally];
+
+	if (!flow_in_use(flow) || flow->tally != first->tally)
+		return;
+	tally->packets[first->direction]++;
+	tally->bytes[first->direction] += bytes;
 }
 
 /* A piece of a packet, and not the first. */
@@ -155,8 +171,7 @@ static void decide_fragment(struct engine *engine, struct packet *packet, struct
 	if (first->direction == TRACKING_REPLY)
 		decision->marks |= DECISION_REPLY;
 	nat_rewrite_addresses(packet, &first->new_source, &first->new_destination);
-	engine->flows.tallies[first->tally].packets[first->direction]++;
-	engine->flows.tallies[first->tally].bytes[first->direction] += packet->network_length;
+	count_piece(engine, first, packet->network_length);
 }
 
 /* The backend for a new connection, by affinity or by chance. */
@@ -170,6 +185,8 @@ static const struct service_backend *choose_backend(struct engine *engine, const
 	if (pool->affinity) {
 		*entry = affinity_find(&engine->affinities, pool->affinity, &tuple->source);
 		backend = pick_remembered(table, pool, *entry, engine->now);
+		if (!backend && *entry && (*entry)->expires > engine->now && table->member_pools[(*entry)->member])
+			decision->marks |= DECISION_ELSEWHERE;
 	}
 	decision->rule = backend ? DECISION_AFFINITY : DECISION_PICK;
 	if (backend) {
@@ -181,6 +198,16 @@ static const struct service_backend *choose_backend(struct engine *engine, const
 	}
 	decision->backend = (uint32_t)(backend - table->backends) - pool->first;
 	return backend;
+}
+
+/* Whether a packet of a flow, new or known, can be translated; else it is dropped, and nothing has happened. */
+static bool translatable(const struct packet *packet, const struct flow *flow, unsigned int direction,
+			 struct decision *decision)
+{
+	if (nat_can_rewrite(packet, flow, direction))
+		return true;
+	drop(decision, DECISION_FLOW, packet->is_piece ? DECISION_FRAGMENT : DECISION_BAD_CHECKSUM);
+	return false;
 }
 
 /* How a backend is to see the client: bits FLOW_MASQUERADE and FLOW_HAIRPIN. */
@@ -234,6 +261,8 @@ static struct flow *open_flow(struct engine *engine, const struct packet *packet
 		drop(decision, DECISION_MASQUERADE, DECISION_NO_PORT);
 		return NULL;
 	}
+	if (!translatable(packet, &flow, TRACKING_ORIGINAL, decision))
+		return NULL;
 	nat_prepare(&flow);
 
 	struct flow *added = flow_add(&engine->flows, &flow, engine->now);
@@ -312,20 +341,14 @@ static struct flow *find_flow(struct engine *engine, const struct packet *packet
 	return flow;
 }
 
-/* Translates a packet of a flow. Returns false if it had to be dropped, and the flow with it if it was new. */
-static bool carry_on(struct engine *engine, struct packet *packet, struct flow *flow, unsigned int direction,
-		     struct decision *decision)
+/* Decides about a packet of a known flow. Returns the flow, or NULL if the packet has to be dropped. */
+static struct flow *decide_known(const struct packet *packet, struct flow *flow, unsigned int direction,
+				 struct decision *decision)
 {
-	if (nat_rewrite(packet, flow, direction)) {
-		flow_see(&engine->flows, flow, direction, packet->signals, packet->network_length, engine->now);
-		return true;
-	}
-	drop(decision, DECISION_FLOW, packet->is_piece ? DECISION_FRAGMENT : DECISION_BAD_CHECKSUM);
-	if (decision->marks & DECISION_NEW) {
-		decision->marks &= (uint8_t)~DECISION_NEW;
-		flow_remove(&engine->flows, flow);
-	}
-	return false;
+	decision->rule = DECISION_FLOW;
+	if (direction == TRACKING_REPLY)
+		decision->marks |= DECISION_REPLY;
+	return translatable(packet, flow, direction, decision) ? flow : NULL;
 }
 
 static void decide_transport(struct engine *engine, struct packet *packet, struct decision_hint hint,
@@ -334,15 +357,14 @@ static void decide_transport(struct engine *engine, struct packet *packet, struc
 	unsigned int direction = TRACKING_ORIGINAL;
 	struct flow *flow = find_flow(engine, packet, hint, &direction);
 
-	if (flow) {
-		decision->rule = DECISION_FLOW;
-		if (direction == TRACKING_REPLY)
-			decision->marks |= DECISION_REPLY;
-	} else {
+	if (flow)
+		flow = decide_known(packet, flow, direction, decision);
+	else
 		flow = decide_new(engine, packet, hint, interface, decision);
+	if (flow) {
+		nat_rewrite(packet, flow, direction);
+		flow_see(&engine->flows, flow, direction, packet->signals, packet->network_length, engine->now);
 	}
-	if (flow && !carry_on(engine, packet, flow, direction, decision))
-		flow = NULL;
 	if (packet->is_piece)
 		remember_first_piece(engine, packet, flow, direction, (enum decision_outcome)decision->outcome);
 }

@@ -97,6 +97,7 @@ enum decision_reason {
 #define DECISION_HAIRPINNED 0x08 /* the backend is the client itself */
 #define DECISION_MASQUERADED 0x10 /* the backend sees this node's address */
 #define DECISION_ANSWERED   0x20 /* what is there now is an answer, to be sent back where the packet came from */
+#define DECISION_ELSEWHERE  0x40 /* affinity remembers a backend, but not one that may be chosen here */
 
 /* Where nothing was found. */
 #define DECISION_NOTHING UINT32_MAX

@@ -152,11 +152,9 @@ void durable_close(struct durable *durable)
 /* Where the traffic of a flow is counted: its backend's place in the table in force, or @gone. */
 static uint32_t find_tally(const struct service_table *table, const struct flow *flow, uint32_t gone)
 {
-	static const struct address any = {{0}};
-	const struct tuple *original = &flow->tuples[0], *reply = &flow->tuples[1];
+	const struct tuple *reply = &flow->tuples[TRACKING_REPLY];
 	const struct service_frontend *frontend =
-		service_find(table, flow->flags & FLOW_NODE_PORT ? &any : &original->destination, original->family,
-			     original->protocol, original->destination_port);
+		service_find_original(table, &flow->tuples[TRACKING_ORIGINAL], flow->flags & FLOW_NODE_PORT);
 
 	for (unsigned int client = 0; frontend && client < SERVICE_CLIENTS; client++) {
 		const struct service_verdict *verdict = &frontend->verdicts[client];

@@ -26,11 +26,13 @@
  *
  *	engine_load()		on the table that is not in force
  *	engine_swap()		between two batches
+ *	engine_settle()		between batches, until nothing is left
  *	engine_catch_up()	the same change on the table that was in force, before the next engine_load()
  *
  * So every change is made twice, and costs as much as it is large, however many Services there are. (In concurrent
  * programming this is known as "left-right": Ramalhete and Correia, 2015. Here nobody waits for readers: the swap itself
- * is the reader's.) Whoever builds in another thread must order the three calls as seen from both.
+ * is the reader's.) Whoever builds in another thread must order the calls as seen from both. What a table put an end to is looked for in
+ * steps, as long or as short as packets may be kept waiting; it is over before numbers of backends become free.
  *
  * All memory is asked for when the engine is made. Everything is bounded, and what happens at each bound is said
  * where the bound is: flows in flow.c, clients in affinity.c, tables in service.c.
@@ -152,9 +154,9 @@ enum service_error engine_load(struct engine *engine, const struct service_image
  * engine_swap() - Put the table that was changed in force
  * @engine:	The engine; nothing happens if no table was changed since the last time
  *
- * What the table puts an end to is forgotten: affinity to backends that no pool holds any more at once, a flow to a
- * backend that serves no more, where the table says so, when the next packet would follow it. To be called between two
- * batches, by whoever sends packets through.
+ * What the table puts an end to no packet follows from now on: affinity to backends that no pool holds any more, flows to
+ * backends that serve no more, where the table says so. engine_settle() gives their entries back. To be called between
+ * two batches, by whoever sends packets through; it takes the same time whatever the table holds.
  */
 void engine_swap(struct engine *engine)
 {
@@ -165,10 +167,10 @@ void engine_swap(struct engine *engine)
 	engine->loaded = false;
 	engine->current = !engine->current;
 	if (table->ended.members)
-		affinity_settle(&engine->affinities, table->member_pools);
+		engine->settling.client = 1;
 	if (table->ended.flows) {
 		engine->epoch++;
-		engine->settling = 1;
+		engine->settling.flow = 1;
 	}
 	table->ended = (struct service_ended){0};
 }
@@ -194,15 +196,12 @@ enum service_error engine_catch_up(struct engine *engine, const struct service_i
 /* Whether the table in force lets a flow go on: dataplane.reference._goes_on() in C. */
 static bool goes_on(const struct service_table *table, const struct flow *flow)
 {
-	static const struct address any = {{0}};
-	const struct tuple *original = &flow->tuples[TRACKING_ORIGINAL];
 	const struct tuple *reply = &flow->tuples[TRACKING_REPLY];
 	const struct service_frontend *frontend;
 
 	if (!(flow->flags & FLOW_CAN_END))
 		return true;
-	frontend = service_find(table, flow->flags & FLOW_NODE_PORT ? &any : &original->destination,
-				original->family, original->protocol, original->destination_port);
+	frontend = service_find_original(table, &flow->tuples[TRACKING_ORIGINAL], flow->flags & FLOW_NODE_PORT);
 	return frontend && service_serves(table, frontend, &reply->source, reply->source_port);
 }
 
@@ -227,25 +226,32 @@ bool engine_flow_goes_on(struct engine *engine, struct flow *flow)
 }
 
 /**
- * engine_settle() - Forget flows that were ended and that no packet has met since
+ * engine_settle() - Forget the flows and clients that the table in force has put an end to
  * @engine:	The engine
  * @entries:	How many entries to look at in this call
  *
- * They do no harm; but they take room, and whoever lists flows would see them.
+ * No packet follows them any more; but they take room, and whoever lists flows would see them. To be called until
+ * nothing is left before engine_catch_up(): then the numbers of backends that are gone may be given to others.
  *
- * Return: true if there are none left, false if another call is needed
+ * Return: true if nothing is left, false if another call is needed
  */
 bool engine_settle(struct engine *engine, uint32_t entries)
 {
-	for (; entries > 0 && engine->settling && engine->settling < engine->flows.fresh; entries--) {
-		struct flow *flow = &engine->flows.flows[engine->settling++];
+	struct engine_settling *settling = &engine->settling;
+
+	for (; entries > 0 && settling->flow && settling->flow < engine->flows.fresh; entries--) {
+		struct flow *flow = &engine->flows.flows[settling->flow++];
 
 		if (flow_in_use(flow))
 			(void)engine_flow_goes_on(engine, flow);
 	}
-	if (engine->settling >= engine->flows.fresh)
-		engine->settling = 0;
-	return engine->settling == 0;
+	for (; entries > 0 && settling->client && settling->client < engine->affinities.fresh; entries--)
+		affinity_settle(&engine->affinities, settling->client++, engine_table(engine)->member_pools);
+	if (settling->flow >= engine->flows.fresh)
+		settling->flow = 0;
+	if (settling->client >= engine->affinities.fresh)
+		settling->client = 0;
+	return settling->flow == 0 && settling->client == 0;
 }
 
 /* Where a packet of the batch begins; a packet that is not in the memory is one of no bytes. */
@@ -263,18 +269,14 @@ static void answer(struct engine *engine, const struct packet *packet, uint8_t *
 {
 	const struct service_family *family = &engine_table(engine)->families[packet->tuple.family == TUPLE_IPV6];
 	const struct address *source = family->can_masquerade ? &family->egress : &packet->tuple.destination;
-	size_t length;
 
-	if (!icmp_may_refuse(packet))
+	if (!icmp_may_refuse(packet, data, described->room))
 		return;
 	if (!limit_allows(&engine->answers, &packet->tuple.source, engine->now)) {
 		engine->counters.withheld++;
 		return;
 	}
-	length = icmp_refuse(packet, data, described->room, source);
-	if (length == 0)
-		return;
-	described->length = (uint32_t)length;
+	described->length = (uint32_t)icmp_refuse(packet, data, described->room, source);
 	described->flags &= (uint16_t)~ENGINE_UNFINISHED;
 	described->decision.marks |= DECISION_ANSWERED;
 	engine->counters.answers++;

@@ -86,6 +86,16 @@ struct engine_counters {
 };
 
 /**
+ * struct engine_settling - What is still to be asked whether the table in force has put an end to it
+ * @flow:	The number of the next flow; 0 if none is
+ * @client:	The number of the next client that affinity remembers; 0 if none is
+ */
+struct engine_settling {
+	uint32_t flow;
+	uint32_t client;
+};
+
+/**
  * struct engine - One worker: used by one thread at a time
  * @arena:	All memory, this structure included
  * @key:	Secret of the hashes
@@ -99,7 +109,7 @@ struct engine_counters {
  * @current:	Which of them is in force
  * @loaded:	Whether the other was changed, and waits for engine_swap()
  * @epoch:	How many tables have come into force that put an end to flows, perhaps
- * @settling:	The number of the flow where engine_settle() goes on
+ * @settling:	Where engine_settle() goes on
  * @now:	The time of the batch in milliseconds; it never goes back
  * @answers:	How many more rejected packets may be answered
  * @counters:	What went in, and what became of it
@@ -119,7 +129,7 @@ struct engine {
 	unsigned int current;
 	bool loaded;
 	uint32_t epoch;
-	uint32_t settling;
+	struct engine_settling settling;
 	uint64_t now;
 	struct limit answers;
 	struct engine_counters counters;

@@ -40,7 +40,8 @@ enum fragment_fate {
  * @fate:		enum fragment_fate
  * @direction:		Which way the pieces go
  * @hash:		The hash of all above but @fate and @direction
- * @tally:		Where they are counted
+ * @flow:		The number of the flow that the first belonged to
+ * @tally:		Where that flow is counted
  * @deadline:		When this is forgotten, in milliseconds
  * @new_source:		What becomes of the source
  * @new_destination:	What becomes of the destination
@@ -54,6 +55,7 @@ struct fragment {
 	uint8_t fate;
 	uint8_t direction;
 	uint32_t hash;
+	uint32_t flow;
 	uint32_t tally;
 	uint64_t deadline;
 	struct address new_source;

@@ -161,52 +161,74 @@ static void write_ipv6(uint8_t *header, const struct packet *packet, size_t tota
 	memcpy(header + 24, &packet->tuple.source, sizeof(packet->tuple.source));
 }
 
-/**
- * icmp_may_refuse() - Whether a packet may be answered by an error at all
- * @packet:	What packet_parse() found
- *
- * Return: true if an answer would reach one single sender, and would not be an answer to an answer
- */
-bool icmp_may_refuse(const struct packet *packet)
+static bool is_group(const struct address *address, uint8_t family)
 {
-	static const struct address unspecified = {{0}};
-	uint8_t first = packet->tuple.source.bytes[0];
-	bool multicast = packet->tuple.family == TUPLE_IPV6 ? first == 0xff : first >= 224;
-
-	return !icmp_is_error(packet) && packet->kind != PACKET_FRAGMENT && !multicast &&
-	       !address_equal(&packet->tuple.source, &unspecified);
+	return family == TUPLE_IPV6 ? address->bytes[0] == 0xff : address->bytes[0] >= 224;
 }
 
-/**
- * icmp_refuse() - Write "port unreachable" in the place of a packet
- * @packet:	What packet_parse() found in @data
- * @data:	Where the packet begins, link header and all
- * @room:	How many bytes may be written there
- * @source:	Who says so: an address of this node
- *
- * It quotes as much of the packet as there is room for, up to what the RFCs allow. A link header is turned around.
- *
- * Return: bytes of the answer, or 0 if there must not be one, or there is no room; then nothing was written
- */
-size_t icmp_refuse(const struct packet *packet, uint8_t *data, size_t room, const struct address *source)
+/* Whether the link brought it to several receivers, all of whom might answer (a group address of IEEE 802). */
+static bool was_sent_to_many(const struct packet *packet, const uint8_t *data)
+{
+	return packet->network != data && (data[0] & 1);
+}
+
+/* Bytes of the answer without its link header: as much as there is room for. 0 if that is too little to be of use. */
+static size_t answer_length(const struct packet *packet, size_t room)
 {
 	bool ipv6 = packet->tuple.family == TUPLE_IPV6;
-	size_t link = (size_t)(packet->network - data);
-	size_t headers = (ipv6 ? IPV6_HEADER : IPV4_HEADER) + ICMP_HEADER;
 	size_t most = ipv6 ? ICMP_ANSWER_IPV6 : ICMP_ANSWER_IPV4;
+	size_t headers = (ipv6 ? IPV6_HEADER : IPV4_HEADER) + ICMP_HEADER;
 	/* At least the IP header, its extensions, and what every transport header begins with (RFC 792). */
 	size_t least = headers + (size_t)(packet->transport - packet->network) + ICMP_HEADER;
 	size_t total = headers + packet->network_length;
 
 	if (least > total)
 		least = total;
-	if (most > room - link)
-		most = room - link;
+	if (most > room)
+		most = room;
 	if (total > most)
 		total = most;
-	if (total < least || !icmp_may_refuse(packet))
-		return 0;
+	return total < least ? 0 : total;
+}
 
+/**
+ * icmp_may_refuse() - Whether a packet may be answered by an error at all
+ * @packet:	What packet_parse() found in @data
+ * @data:	Where the packet begins, link header and all
+ * @room:	How many bytes may be written there
+ *
+ * RFC 1122, 3.2.2, and RFC 4443, 2.4 e: not if it is such an error itself, a later piece, sent to many, or by nobody.
+ *
+ * Return: true if an answer would reach one single sender, would not be one of many, and fits
+ */
+bool icmp_may_refuse(const struct packet *packet, const uint8_t *data, size_t room)
+{
+	static const struct address unspecified = {{0}};
+	const struct tuple *tuple = &packet->tuple;
+
+	return !icmp_is_error(packet) && packet->kind != PACKET_FRAGMENT && !was_sent_to_many(packet, data) &&
+	       !is_group(&tuple->source, tuple->family) && !is_group(&tuple->destination, tuple->family) &&
+	       !address_equal(&tuple->source, &unspecified) &&
+	       answer_length(packet, room - (size_t)(packet->network - data)) > 0;
+}
+
+/**
+ * icmp_refuse() - Write "port unreachable" in the place of a packet
+ * @packet:	What packet_parse() found in @data; icmp_may_refuse() it
+ * @data:	Where the packet begins, link header and all
+ * @room:	How many bytes may be written there
+ * @source:	Who says so: an address of this node
+ *
+ * It quotes as much of the packet as there is room for, up to what the RFCs allow. A link header is turned around.
+ *
+ * Return: bytes of the answer
+ */
+size_t icmp_refuse(const struct packet *packet, uint8_t *data, size_t room, const struct address *source)
+{
+	bool ipv6 = packet->tuple.family == TUPLE_IPV6;
+	size_t link = (size_t)(packet->network - data);
+	size_t headers = (ipv6 ? IPV6_HEADER : IPV4_HEADER) + ICMP_HEADER;
+	size_t total = answer_length(packet, room - link);
 	uint8_t *network = data + link, *message = network + headers - ICMP_HEADER;
 
 	memmove(network + headers, network, total - headers);

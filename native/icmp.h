@@ -18,7 +18,7 @@ bool icmp_is_error(const struct packet *packet);
 bool icmp_parse_error(const struct packet *packet, struct packet *quoted);
 bool icmp_checksum_is_right(const struct packet *packet);
 void icmp_translate(struct packet *packet, struct packet *quoted, const struct flow *flow, unsigned int direction);
-bool icmp_may_refuse(const struct packet *packet);
+bool icmp_may_refuse(const struct packet *packet, const uint8_t *data, size_t room);
 size_t icmp_refuse(const struct packet *packet, uint8_t *data, size_t room, const struct address *source);
 
 #endif

@@ -123,56 +123,63 @@ static void update_unfinished(const struct packet *packet, uint16_t delta)
 	memcpy(at, &sum, sizeof(sum));
 }
 
-/* SCTP covers no addresses; its ports it covers by a CRC, which has to be made anew over everything. */
-static bool rewrite_sctp(const struct packet *packet, const struct tuple *after)
+/* Makes the CRC of an SCTP packet anew, which covers its ports but no addresses. */
+static void write_crc(const struct packet *packet)
 {
-	uint32_t crc;
+	uint32_t crc = crc32c_sctp(packet->transport, packet->transport_length);
 
-	if (after->source_port == packet->tuple.source_port &&
-	    after->destination_port == packet->tuple.destination_port)
-		return true;
-	memcpy(&crc, packet->transport + CRC32C_SCTP, sizeof(crc));
-	/* Made anew it would be right, whatever happened to the packet on its way here. */
-	if (packet->is_piece ||
-	    (!packet->is_unfinished && crc != crc32c_sctp(packet->transport, packet->transport_length)))
-		return false;
-	write_ports(packet->transport, after->source_port, after->destination_port);
-	if (packet->is_unfinished)
-		return true;
-	crc = crc32c_sctp(packet->transport, packet->transport_length);
 	memcpy(packet->transport + CRC32C_SCTP, &crc, sizeof(crc));
-	return true;
 }
 
 /**
- * nat_rewrite() - Translate a packet
+ * nat_can_rewrite() - Whether a packet can be translated without hiding that it was damaged
  * @packet:	A packet of the flow
  * @flow:	The flow
  * @direction:	Which way the packet goes
  *
- * Nothing but addresses, ports and checksums is written.
+ * A checksum that is followed by its changes stays as wrong as it was. The CRC of SCTP cannot be followed: where ports
+ * change it is made anew, over the whole packet, and would be right whatever happened to that on its way here.
  *
- * Return: false if the packet must be dropped, because it is SCTP and was damaged on its way or came in pieces
+ * Return: false if it is SCTP whose ports change, and was damaged or comes in pieces
  */
-bool nat_rewrite(struct packet *packet, const struct flow *flow, unsigned int direction)
+bool nat_can_rewrite(const struct packet *packet, const struct flow *flow, unsigned int direction)
+{
+	const struct tuple *before = &flow->tuples[direction], *after = &flow->tuples[!direction];
+	uint32_t crc;
+
+	if (before->protocol != TUPLE_SCTP || (before->source_port == after->destination_port &&
+					       before->destination_port == after->source_port))
+		return true;
+	memcpy(&crc, packet->transport + CRC32C_SCTP, sizeof(crc));
+	return !packet->is_piece &&
+	       (packet->is_unfinished || crc == crc32c_sctp(packet->transport, packet->transport_length));
+}
+
+/**
+ * nat_rewrite() - Translate a packet
+ * @packet:	A packet of the flow; nat_can_rewrite() it
+ * @flow:	The flow
+ * @direction:	Which way the packet goes
+ *
+ * Nothing but addresses, ports and checksums is written.
+ */
+void nat_rewrite(struct packet *packet, const struct flow *flow, unsigned int direction)
 {
 	const struct tuple after = tuple_reversed(&flow->tuples[!direction]);
 	uint16_t transport_delta = delta_for(flow->transport_delta, direction);
+	bool ports_change = after.source_port != packet->tuple.source_port ||
+			    after.destination_port != packet->tuple.destination_port;
 
-	if (after.protocol == TUPLE_SCTP) {
-		if (!rewrite_sctp(packet, &after))
-			return false;
-	} else {
-		write_ports(packet->transport, after.source_port, after.destination_port);
-	}
+	write_ports(packet->transport, after.source_port, after.destination_port);
 	if (packet->is_unfinished)
 		update_unfinished(packet, delta_for(flow->address_delta, direction));
 	else if (after.protocol == TUPLE_TCP)
 		update_checksum(packet->transport + TCP_CHECKSUM, transport_delta);
 	else if (after.protocol == TUPLE_UDP)
 		update_checksum_udp(packet->transport + UDP_CHECKSUM, transport_delta);
+	else if (ports_change)
+		write_crc(packet);
 	write_addresses(packet, &after.source, &after.destination, delta_for(flow->address_delta, direction));
-	return true;
 }
 
 /**

@@ -19,7 +19,8 @@
 bool nat_choose_port(struct flow_table *flows, struct flow *flow, const struct hash_key *key, struct random *random,
 		     uint64_t now);
 void nat_prepare(struct flow *flow);
-bool nat_rewrite(struct packet *packet, const struct flow *flow, unsigned int direction);
+bool nat_can_rewrite(const struct packet *packet, const struct flow *flow, unsigned int direction);
+void nat_rewrite(struct packet *packet, const struct flow *flow, unsigned int direction);
 void nat_rewrite_quoted(struct packet *quoted, const struct flow *flow, unsigned int direction);
 void nat_rewrite_addresses(struct packet *packet, const struct address *source, const struct address *destination);
 

@@ -15,37 +15,29 @@
 /* A year: longer than any timeout, and short enough that no sum overflows. */
 #define MOST_MILLISECONDS UINT64_C(31536000000)
 
-static bool is_good_address(const struct address *address, uint8_t family)
-{
-	uint8_t rest = 0;
-
-	for (unsigned int i = 4; family == TUPLE_IPV4 && i < sizeof(address->bytes); i++)
-		rest |= address->bytes[i];
-	return rest == 0;
-}
-
 static bool is_good_tuple(const struct tuple *tuple)
 {
 	if (tuple->family != TUPLE_IPV4 && tuple->family != TUPLE_IPV6)
 		return false;
 	if (tuple->protocol != TUPLE_TCP && tuple->protocol != TUPLE_UDP && tuple->protocol != TUPLE_SCTP)
 		return false;
-	return tuple->zero == 0 && is_good_address(&tuple->source, tuple->family) &&
-	       is_good_address(&tuple->destination, tuple->family);
+	return tuple->zero == 0 && address_is_of(&tuple->source, tuple->family) &&
+	       address_is_of(&tuple->destination, tuple->family);
 }
 
-/* FLOW_CAN_END, or 0. A frontend that is gone cannot tell any more; then only UDP has no end of its own. */
+/*
+ * FLOW_CAN_END, or 0. Of a frontend that is gone only what was saved can tell; UDP has no end of its own whatever that
+ * says.
+ */
 static uint8_t can_end(const struct service_table *table, const struct flow *flow)
 {
-	static const struct address any = {{0}};
 	const struct tuple *original = &flow->tuples[TRACKING_ORIGINAL];
 	const struct service_frontend *frontend =
-		service_find(table, flow->flags & FLOW_NODE_PORT ? &any : &original->destination, original->family,
-			     original->protocol, original->destination_port);
+		service_find_original(table, original, flow->flags & FLOW_NODE_PORT);
 
-	if (frontend ? frontend->ends_flows : original->protocol == TUPLE_UDP)
-		return FLOW_CAN_END;
-	return 0;
+	if (frontend)
+		return frontend->ends_flows ? FLOW_CAN_END : 0;
+	return original->protocol == TUPLE_UDP ? FLOW_CAN_END : flow->flags & FLOW_CAN_END;
 }
 
 /**
@@ -82,7 +74,7 @@ enum restore_result restore_flow(struct engine *engine, const struct flow *saved
 	flow.zero = 0;
 	/* Whether it may go on is asked before its next packet. */
 	flow.epoch = engine->epoch - 1;
-	engine->settling = 1;
+	engine->settling.flow = 1;
 	return flow_add(&engine->flows, &flow, engine->now) ? RESTORE_DONE : RESTORE_FULL;
 }
 

@@ -186,6 +186,23 @@ const struct service_frontend *service_find_for(const struct service_table *tabl
 }
 
 /**
+ * service_find_original() - The frontend that a flow came in by
+ * @table:	The table, perhaps a later one
+ * @original:	The flow's tuple from the client
+ * @is_node_port:	Whether it came in by a NodePort, which has no address of its own
+ *
+ * Return: the frontend, or NULL if it is gone
+ */
+const struct service_frontend *service_find_original(const struct service_table *table, const struct tuple *original,
+						     bool is_node_port)
+{
+	static const struct address any = {{0}};
+
+	return service_find(table, is_node_port ? &any : &original->destination, original->family, original->protocol,
+			    original->destination_port);
+}
+
+/**
  * service_roles() - What an address is to us
  * @table:	The table
  * @address:	The address

@@ -312,7 +312,9 @@ struct service_image {
  * @SERVICE_BAD_POOL:		A pool is empty, is nobody's, or refers to backends that are not there
  * @SERVICE_BAD_BACKEND:	A backend of no family, or of no weight
  * @SERVICE_BAD_ADDRESS:	An address of no family
- * @SERVICE_BAD_FAMILY:		The ranges of a family are not there
+ * @SERVICE_BAD_FAMILY:		The ranges of a family are not there, or not of it
+ *
+ * An IPv4 address that is followed by anything but zeros is of no family, wherever it is.
  */
 enum service_error {
 	SERVICE_OK,
@@ -421,6 +423,8 @@ const struct service_frontend *service_find(const struct service_table *table, c
 					    uint8_t family, uint8_t protocol, uint16_t port);
 const struct service_frontend *service_find_for(const struct service_table *table, const struct tuple *tuple,
 						uint32_t hash, uint8_t *roles);
+const struct service_frontend *service_find_original(const struct service_table *table, const struct tuple *original,
+						     bool is_node_port);
 uint8_t service_roles(const struct service_table *table, const struct address *address, uint8_t family);
 enum service_client service_classify(const struct service_table *table, const struct tuple *tuple,
 				     uint16_t interface);

@@ -32,6 +32,20 @@ struct address {
 };
 
 /**
+ * address_is_of() - Whether something is an address of a family
+ * @address:	The address
+ * @family:	TUPLE_IPV4 or TUPLE_IPV6
+ *
+ * Return: false for an IPv4 address with something after it: it would equal none, and its checksums would be wrong
+ */
+static inline bool address_is_of(const struct address *address, uint8_t family)
+{
+	static const uint8_t nothing[12] = {0};
+
+	return family != TUPLE_IPV4 || memcmp(address->bytes + 4, nothing, sizeof(nothing)) == 0;
+}
+
+/**
  * struct tuple - One direction of a flow (what Linux calls a conntrack tuple)
  * @source:		Who sends
  * @destination:	Who is meant

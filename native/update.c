@@ -41,17 +41,34 @@ static bool is_within(uint32_t first, uint32_t count, uint32_t length)
 	return first <= length && count <= length - first;
 }
 
+/* Ranges do not say their family: who refers to them does. */
+static bool are_ranges_of(uint8_t family, uint32_t first, uint32_t count, const struct service_image *image)
+{
+	if (!is_within(first, count, image->counts.ranges))
+		return false;
+	for (uint32_t i = first; i < first + count; i++) {
+		if (!address_is_of(&image->ranges[i].low, family) || !address_is_of(&image->ranges[i].high, family))
+			return false;
+	}
+	return true;
+}
+
 static bool is_good_frontend(const struct service_frontend *frontend, const struct service_image *image)
 {
 	const struct service_counts *counts = &image->counts;
 
-	if (!is_family(frontend->family) || !is_protocol(frontend->protocol))
+	if (!is_family(frontend->family) || !is_protocol(frontend->protocol) ||
+	    !address_is_of(&frontend->address, frontend->family))
 		return false;
 	if (frontend->sources_first != SERVICE_ANYBODY &&
-	    !is_within(frontend->sources_first, frontend->sources_count, counts->ranges))
+	    !are_ranges_of(frontend->family, frontend->sources_first, frontend->sources_count, image))
 		return false;
 	if (!is_within(frontend->serving_first, frontend->serving_count, counts->endpoints))
 		return false;
+	for (uint32_t i = 0; i < frontend->serving_count; i++) {
+		if (!address_is_of(&image->endpoints[frontend->serving_first + i].address, frontend->family))
+			return false;
+	}
 	for (unsigned int i = 0; i < SERVICE_CLIENTS; i++) {
 		const struct service_verdict *verdict = &frontend->verdicts[i];
 
@@ -91,7 +108,8 @@ static enum service_error check(const struct service_image *image)
 	for (uint32_t i = 0; i < counts->backends; i++) {
 		const struct service_backend *backend = &image->backends[i];
 
-		if (!is_family(backend->family) || backend->weight < 1 || backend->weight > SERVICE_WEIGHT_MOST)
+		if (!is_family(backend->family) || !address_is_of(&backend->address, backend->family) ||
+		    backend->weight < 1 || backend->weight > SERVICE_WEIGHT_MOST)
 			return SERVICE_BAD_BACKEND;
 	}
 	for (uint32_t i = 0; i < counts->pools; i++) {
@@ -103,14 +121,18 @@ static enum service_error check(const struct service_image *image)
 			return SERVICE_BAD_FRONTEND;
 	}
 	for (uint32_t i = 0; i < counts->addresses; i++) {
-		if (!is_family(image->addresses[i].family))
+		const struct service_address *address = &image->addresses[i];
+
+		if (!is_family(address->family) || !address_is_of(&address->address, address->family))
 			return SERVICE_BAD_ADDRESS;
 	}
 	for (unsigned int i = 0; i < 2; i++) {
 		const struct service_family *family = &image->families[i];
+		uint8_t version = i == 0 ? TUPLE_IPV4 : TUPLE_IPV6;
 
-		if (!is_within(family->cidrs_first, family->cidrs_count, counts->ranges) ||
-		    !is_within(family->pods_first, family->pods_count, counts->ranges) || family->pods_count > 1)
+		if (!are_ranges_of(version, family->cidrs_first, family->cidrs_count, image) ||
+		    !are_ranges_of(version, family->pods_first, family->pods_count, image) ||
+		    family->pods_count > 1 || !address_is_of(&family->egress, version))
 			return SERVICE_BAD_FAMILY;
 	}
 	return SERVICE_OK;

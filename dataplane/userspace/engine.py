@@ -290,6 +290,7 @@ class Engine:
             hairpin=bool(marks & lib.DECISION_HAIRPINNED),
             masquerade=bool(marks & lib.DECISION_MASQUERADED),
             answered=bool(marks & lib.DECISION_ANSWERED),
+            elsewhere=bool(marks & lib.DECISION_ELSEWHERE),
             data=batch.data(position),
         )
 

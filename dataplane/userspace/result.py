@@ -44,7 +44,8 @@ class Result:
     `rule` is the question whose answer decided (None: the packet could not be read, or was not IP). `frontend`,
     `client` and `backend` are those that were asked for; for a packet of a known flow, none was. `reply` says that
     it went from the backend to the client, `new` that it began a flow, `remembered` that affinity chose the
-    backend. `data` is the packet as it left; if it was rejected and `answered`, it is the answer, to be sent back.
+    backend, `elsewhere` that it remembers one which is not among those to choose from. `data` is the packet as it
+    left; if it was rejected and `answered`, it is the answer, to be sent back.
     """
 
     outcome: Outcome
@@ -59,4 +60,5 @@ class Result:
     hairpin: bool
     masquerade: bool
     answered: bool
+    elsewhere: bool
     data: bytes

@@ -94,6 +94,7 @@ def saved_flow(flow: Any, name: str, now: int) -> SavedFlow:
         bool(flow.flags & lib.FLOW_NODE_PORT),
         seen.masquerade,
         seen.hairpin,
+        bool(flow.flags & lib.FLOW_CAN_END),
     )
 
 
@@ -109,6 +110,7 @@ def native_flow(saved: SavedFlow, tally: int) -> Any:
         (saved.node_port and lib.FLOW_NODE_PORT)
         | (saved.masquerade and lib.FLOW_MASQUERADE)
         | (saved.hairpin and lib.FLOW_HAIRPIN)
+        | (saved.can_end and lib.FLOW_CAN_END)
     )
     return flow
 

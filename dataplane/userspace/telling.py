@@ -48,8 +48,7 @@ def steps(
 ) -> tuple[Step, ...]:
     """The questions that were asked about a packet, and the answers. Empty if none was, or it has no ports.
 
-    `packet` is the packet as it came in; `table`, `host`, `now` and `pick` are what the engine had. A client that
-    affinity remembers, but at a backend that this pool does not hold, is told as one that is not remembered.
+    `packet` is the packet as it came in; `table`, `host`, `now` and `pick` are what the engine had.
     """
     if packet is None:
         return ()
@@ -67,22 +66,24 @@ def steps(
     return (*asked, dropped)
 
 
+_ELSEWHERE = Endpoint("", 0)  #: in no pool
+
 _BEFORE_PICK = frozenset({Rule.FRONTEND, Rule.SOURCES, Rule.CLIENT, Rule.VERDICT})
 
 
 def _state(host: Host, packet: Packet, result: Result, now: float, pick: Pick) -> State:
     """What the node knew, as far as it can be told from what it did."""
     affinity = {}
-    remembered = _affinity(result)
-    if remembered is not None and result.backend is not None:
-        entry = Remembered(result.backend.endpoint, now + remembered.seconds)
-        affinity[remembered.name, packet.source.address] = entry
+    memory = _affinity(result)
+    if memory is not None and result.backend is not None and (result.remembered or result.elsewhere):
+        where = result.backend.endpoint if result.remembered else _ELSEWHERE
+        affinity[memory.name, packet.source.address] = Remembered(where, now + memory.seconds)
     return State(host.addresses, host.egress, now, affinity, pick=pick)
 
 
 def _affinity(result: Result) -> Affinity | None:
-    """The memory that chose the backend, if one did."""
-    if not result.remembered or result.frontend is None or result.client is None:
+    """The memory that was asked for a backend, if one was."""
+    if result.frontend is None or result.client is None:
         return None
     verdict = result.frontend.verdict(result.client)
     return verdict.pool.affinity if isinstance(verdict, Forward) else None

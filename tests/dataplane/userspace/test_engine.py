@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
 
 from dataplane.interface import DataplaneError
 from dataplane.reference import Outcome, Packet
@@ -314,3 +315,34 @@ def test_node_ports_answer_on_the_addresses_of_the_table_in_force(node: Node, ta
     assert node.send("203.0.113.9", 40001, "192.0.2.1", 30080).outcome is Outcome.FORWARD
     node.engine.apply(elsewhere)
     assert node.send("203.0.113.9", 40002, "192.0.2.1", 30080).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("damaged", ["in a piece", "by its way"])
+def test_a_packet_that_cannot_be_translated_begins_nothing(
+    node: Node, table: ForwardingTable, names: Names, damaged: str
+) -> None:
+    """SCTP whose ports change: its checksum covers all of it. Nothing that happened on the way to finding out stays."""
+    key = FrontendKey(names.service, Protocol.SCTP, 80)
+    pool = Pool((Backend(names.here, 8080, True),), Affinity(f"web{names.family}", 60))
+    forward = Forward(pool, True)
+    frontend = Frontend(key, "default/web:sctp", forward, forward, forward)
+    node.engine.apply(replace(table, frontends={key: frontend}))
+    packet = Packet(Endpoint(names.pod, 40000), Endpoint(names.service, 80), Protocol.SCTP)
+    data = written(packet)
+    data = data[:-1] + bytes([data[-1] ^ 1]) if damaged == "by its way" else first_piece(data)
+    result = node.raw(data)
+    assert (result.outcome, result.new) == (Outcome.DROP, False)
+    assert result.reason is (Reason.BAD_CHECKSUM if damaged == "by its way" else Reason.FRAGMENT)
+    counters = node.engine.counters
+    assert not any(counters.flows.values())
+    assert not any(counters.clients.values())
+    assert not any(any(astuple(tally)) for tally in node.engine.tallies().values())
+
+
+def first_piece(data: bytes) -> bytes:
+    """The packet, which says that others follow."""
+    packet = read(data)
+    if packet.version == 4:
+        packet.flags, packet.chksum = "MF", None
+        return bytes(packet)
+    return bytes(IPv6(src=packet.src, dst=packet.dst) / IPv6ExtHdrFragment(m=1, nh=packet.nh) / packet.payload)

@@ -14,7 +14,7 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, defragment6, fragment6
 from scapy.packet import Raw
 
 from dataplane.reference import Outcome
-from dataplane.table import Backend, Family, Forward, Frontend, FrontendKey, Pool, Protocol
+from dataplane.table import Backend, Endpoint, Family, Forward, Frontend, FrontendKey, Pool, Protocol
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.limits import Limits
 from dataplane.userspace.result import Reason
@@ -121,6 +121,32 @@ def test_a_flood_of_first_pieces_is_bounded(node: Node) -> None:
         node.raw(piece(number, first=True))
     assert node.raw(piece(1, first=False)).outcome is Outcome.DROP
     assert [node.raw(piece(n, first=False)).outcome for n in (2, 1025)] == [Outcome.FORWARD] * 2
+
+
+def test_late_pieces_count_for_no_backend_but_their_own(node_with: NodeWith, names: Names) -> None:
+    """Its flow is over and the backend gone; all that may be counted in is taken by others."""
+    node = node_with(replace(LIMITS, tallies=8))
+    key = FrontendKey(names.service, Protocol.UDP, 53)
+
+    def serve(*ports: int) -> None:
+        pool = Pool(tuple(Backend(names.dns, port, False) for port in ports))
+        forward = Forward(pool, False)
+        serving = frozenset(b.endpoint for b in pool.backends)
+        frontend = Frontend(key, "default/dns:dns", forward, forward, forward, None, serving)
+        node.engine.apply(replace(small_table(), frontends={key: frontend}))
+
+    serve(9000)
+    first, second, third = pieces(names.family, names.pod, 40000, names.service, 53)
+    for piece in (first, second):
+        assert node.raw(piece).outcome is Outcome.FORWARD
+    counted = ("default/dns:dns", Endpoint(names.dns, 9000))
+    assert node.engine.tallies()[counted].packets_to == 2
+    for ports in ((9001, 9002, 9003), (9004, 9005, 9006), (9007, 9008, 9009)):
+        serve(*ports)
+    before = node.engine.tallies()
+    assert counted not in before
+    assert node.raw(third).outcome is Outcome.FORWARD
+    assert node.engine.tallies() == before
 
 
 def test_an_atomic_fragment_is_a_whole_packet(node: Node) -> None:

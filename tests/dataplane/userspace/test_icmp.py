@@ -22,7 +22,7 @@ from dataplane.interface import DataplaneError
 from dataplane.reference import Outcome
 from dataplane.steps import Rule
 from dataplane.table import Family, ForwardingTable, Protocol
-from dataplane.userspace.batch import Link
+from dataplane.userspace.batch import Batch, Link
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.limits import ALL_ANSWERS, AnswerRates, Rate
 from dataplane.userspace.result import Reason
@@ -190,6 +190,16 @@ def test_nobody_is_told_who_has_no_address_of_his_own(node: Node) -> None:
         assert (result.outcome, result.answered) == (Outcome.REJECT, False)
 
 
+@requirement("RFC 1812 4.3.2.7, RFC 4443 2.4 e")
+@pytest.mark.parametrize("to", ["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "33:33:00:00:00:01"])
+def test_nobody_is_told_of_what_the_link_brought_to_many(node: Node, names: Names, to: str) -> None:
+    packet = node.send(names.pod, 40000, names.service, 81).data
+    rejected = bytes(Ether(src="02:00:00:00:00:01", dst=to) / quoted(read(packet)))
+    result = node.engine.send(rejected, 0.0, "eth0", Link.ETHERNET)
+    assert (result.outcome, result.answered) == (Outcome.REJECT, False)
+    assert result.data == rejected
+
+
 def test_the_answer_on_ethernet_goes_back_to_whom_it_came_from_with_its_vlan(node: Node) -> None:
     ethernet = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / Dot1Q(vlan=7)
     frame = bytes(ethernet / IP(src="10.244.1.10", dst="10.96.0.10") / TCP(sport=40000, dport=81, flags="S"))
@@ -225,6 +235,16 @@ def test_what_must_not_be_answered_uses_nothing_up(node: Node) -> None:
     assert answered(node, 0.0, "224.0.0.1", 100) == 0
     assert node.engine.counters.withheld == 0
     assert answered(node, 0.0, "10.244.1.10", 6) == 6
+
+
+def test_an_answer_that_there_is_no_room_for_uses_nothing_up(node: Node) -> None:
+    packet = bytes(IP(src="10.244.1.10", dst="10.96.0.10") / UDP(sport=1, dport=99))
+    for _ in range(100):
+        batch = Batch(bytearray(packet), 1)
+        batch.add(0, len(packet))
+        node.engine.run(batch, 0.0)
+        assert not node.engine.result(batch, 0).answered
+    assert answered(node, 0.0, "10.244.1.10", 7) == 6
 
 
 def test_answers_need_not_be_limited(table: ForwardingTable) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from dataplane.reference import Decision, Outcome, Packet, State, decide
-from dataplane.steps import Rule
+from dataplane.steps import Rule, Step
 from dataplane.table import (
     Affinity,
     Backend,
@@ -205,6 +205,7 @@ class SameAsReference(RuleBasedStateMachine):
         assert packet_of(data, Link.IP, packet.interface) == packet
         told = steps(self.engine.table, HOST, packet, result, self.state.now, self.pick)
         assert [step.rule for step in told] == [step.rule for step in decision.steps]
+        assert answers_about_memory(told) == answers_about_memory(decision.steps)
 
     @invariant()
     def both_know_the_same_flows(self) -> None:
@@ -229,6 +230,10 @@ def position(result: Result, count: int) -> int:
     assert isinstance(verdict, Forward)
     assert len(verdict.pool.drawn) == count
     return verdict.pool.drawn.index(result.backend)  # type: ignore[arg-type]
+
+
+def answers_about_memory(asked: tuple[Step, ...]) -> list[str]:
+    return [step.answer for step in asked if step.rule is Rule.AFFINITY]
 
 
 def compare(data: bytes, result: Result, decision: Decision, *, known: bool) -> None:

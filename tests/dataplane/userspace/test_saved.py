@@ -83,6 +83,21 @@ def test_udp_to_a_backend_that_serves_no_more_is_not_restored(node: Node, table:
         assert list(engine.flows()) == []
 
 
+def test_sctp_too_is_not_restored_if_its_service_ended_it(node: Node, table: ForwardingTable) -> None:
+    """Its frontend is gone, so only what was saved can tell that it was one of those that end flows."""
+    key = FrontendKey("10.96.0.10", Protocol.SCTP, 53)
+    dns = table.frontends[FrontendKey("10.96.0.10", Protocol.UDP, 53)]
+    for serving, restored in ((dns.serving, 0), (None, 1)):
+        frontend = replace(dns, key=key, serving=serving)
+        node.engine.apply(replace(table, frontends={**table.frontends, key: frontend}))
+        node.send("10.244.1.10", 40000, "10.96.0.10", 53, Protocol.SCTP)
+        saved = through_json(node.engine.save())
+        with Engine(HOST, limits=LIMITS, seed=1) as engine:
+            engine.apply(table)
+            assert engine.restore(saved, now=0.0) == len(list(engine.flows())) == restored
+        node.engine.apply(table)
+
+
 def test_what_is_known_already_or_does_not_fit_is_left_out(node: Node, node_with: NodeWith, names: Names) -> None:
     for port in range(40000, 40010):
         node.send(names.pod, port, names.service, 80)

@@ -19,15 +19,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_expect(copy != NULL);
 	memcpy(copy, data + 2, length);
 	packet_parse(&packet, copy, length, link);
-	if (packet.kind >= PACKET_FRAGMENT) {
+	if (packet.kind >= PACKET_FRAGMENT && icmp_may_refuse(&packet, copy, room)) {
 		size_t answer = icmp_refuse(&packet, copy, room, &node);
 
-		fuzz_expect(answer <= room);
-		if (answer) {
-			packet_parse(&packet, copy, answer, link);
-			fuzz_expect(packet.kind == PACKET_PORTLESS && icmp_is_error(&packet));
-			fuzz_expect(icmp_checksum_is_right(&packet));
-		}
+		fuzz_expect(answer > 0 && answer <= room);
+		packet_parse(&packet, copy, answer, link);
+		fuzz_expect(packet.kind == PACKET_PORTLESS && icmp_is_error(&packet));
+		fuzz_expect(icmp_checksum_is_right(&packet));
 	}
 	free(copy);
 	return 0;
