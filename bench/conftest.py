@@ -11,6 +11,7 @@ import pytest
 
 from bench import report
 from bench.harness.fixtures import add_options, arenas, contenders_of, plan, record, scales, stage
+from bench.workload import ENDPOINTS, Shape
 
 __all__ = ["arenas", "plan", "record", "stage"]  # fixtures
 
@@ -19,7 +20,11 @@ RESULTS = Path(__file__).parent / "results"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("bench")
-    group.addoption("--sizes", default="100,1000,10000", help="numbers of Services (default: %(default)s)")
+    group.addoption(
+        "--sizes",
+        default="100,1000,10000,1000x100,1x10000",
+        help="numbers of Services, perhaps with those of each one's endpoints (default: %(default)s)",
+    )
     group.addoption("--without-contenders", action="store_true", help="measure svcplane only")
     group.addoption("--kube-proxy", metavar="PATH", help="measure this kube-proxy beside svcplane")
     group.addoption("--kube-proxy-mode", default="nftables", help="its --proxy-mode (default: %(default)s)")
@@ -37,12 +42,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             ids=lambda scale: f"{scale} Services",
         )
     if "services" in metafunc.fixturenames:
-        text: str = metafunc.config.getoption("--sizes")
-        try:
-            sizes = [int(size) for size in text.split(",")]
-        except ValueError:
-            raise pytest.UsageError(f"--sizes: expected numbers with commas between them, got {text!r}") from None
-        metafunc.parametrize("services", sizes)
+        metafunc.parametrize("services", [s.services for s in _shapes(metafunc.config) if s.endpoints == ENDPOINTS])
+    if "shape" in metafunc.fixturenames:
+        metafunc.parametrize("shape", _shapes(metafunc.config), ids=str)
+
+
+def _shapes(config: pytest.Config) -> list[Shape]:
+    text: str = config.getoption("--sizes")
+    try:
+        return [Shape.parse(size) for size in text.split(",")]
+    except ValueError:
+        raise pytest.UsageError(f"--sizes: expected 10000 or 1000x100, with commas between, got {text!r}") from None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

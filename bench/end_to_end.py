@@ -1,14 +1,19 @@
 """A whole agent (ours, or kube-proxy) against an API server, timed by packets.
 
-Runs as ``python -m bench.end_to_end N [--endpoints] -- COMMAND...`` in a namespace of its own and prints one JSON
+Runs as ``python -m bench.end_to_end SHAPE [OPTIONS] -- COMMAND...`` in a namespace of its own and prints one JSON
 object. ``{kubeconfig}`` in the command becomes a file's path.
+
+Watch events come in the order of the changes. So how far an agent is behind while changes pour in, the canary tells:
+when packets follow its own change, all that came before is programmed too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import re
+import select
 import statistics
 import subprocess
 import sys
@@ -16,15 +21,14 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import canary
-from bench.workload import Json
+from bench.workload import Json, Shape
 
 _PORT = 8001
 _SERVER = f"http://127.0.0.1:{_PORT}"
-_CHANGES = 10
-_PAUSE = 2.5  # seconds between changes: kube-proxy waits a second after each sync before it begins another
 _LIMIT = 900.0  # seconds to wait for a packet
 
 _SLICE = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/" + canary.NAME
@@ -40,11 +44,31 @@ users: [{{name: bench, user: {{}}}}]
 """
 
 
-def main(services: int, with_endpoints: bool, command: Sequence[str]) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What happens to a cluster of this shape. `pause`, before each change but when they pour in, is in seconds."""
+
+    shape: Shape
+    with_endpoints: bool
+    changes: int
+    pause: float
+    pour: int  #: changes a second elsewhere in the cluster, at last
+    pour_seconds: float
+
+
+def main(course: Course, command: Sequence[str]) -> dict[str, float]:
     canary.prepare_network()
     canary.start_endpoints()
     server = subprocess.Popen(
-        [sys.executable, "-m", "bench.api_server", str(services), str(_PORT), *(["endpoints"] * with_endpoints)],
+        [
+            sys.executable,
+            "-m",
+            "bench.api_server",
+            str(course.shape),
+            str(_PORT),
+            *["endpoints"] * course.with_endpoints,
+        ],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -59,28 +83,44 @@ def main(services: int, with_endpoints: bool, command: Sequence[str]) -> dict[st
             began = time.perf_counter()
             agent = subprocess.Popen(words, stdout=output, stderr=output)
         try:
-            start = canary.wait_for(0, began, _LIMIT, agent)
-            time.sleep(_PAUSE)
-            changes = [_change(which % 2, with_endpoints, agent) for which in range(1, _CHANGES + 1)]
+            figures = {"start_s": canary.wait_for(0, began, _LIMIT, agent)}
+            changes = [_change(which % 2, course, agent) for which in range(1, course.changes + 1)]
+            figures["change_median_ms"] = 1000 * statistics.median(changes)
+            figures["change_p99_ms"] = 1000 * statistics.quantiles(changes, n=100, method="inclusive")[98]
+            figures["resident_mb"] = _resident(agent.pid)
+            if course.pour_seconds:
+                figures |= _pour(course, server, agent)
         except TimeoutError as error:
             raise SystemExit(f"{error}\n{log.read_text()[-3000:]}") from error
-        memory = _resident(agent.pid)
         agent.terminate()
         agent.wait()
-    server.terminate()
-    server.wait()
-    return {"start_s": start, "change_median_ms": 1000 * statistics.median(changes), "resident_mb": memory}
+    server.communicate()
+    return figures
 
 
-def _change(which: int, with_endpoints: bool, agent: subprocess.Popen[bytes]) -> float:
-    """Move the canary to this endpoint; seconds from the request to the first answer from there."""
-    began = time.perf_counter()
-    if with_endpoints:
+def _change(which: int, course: Course, agent: subprocess.Popen[bytes]) -> float:
+    """Move the canary to this endpoint; seconds from the API server's answer to the first one from there."""
+    time.sleep(course.pause * random.uniform(0.5, 1.5))  # in no step with anything that the agent does
+    if course.with_endpoints:
         _patch(_ENDPOINTS, {"subsets": canary.endpoints(which)["subsets"]})
     _patch(_SLICE, {"endpoints": canary.endpoint_slice(which)["endpoints"]})
-    took = canary.wait_for(which, began, _LIMIT, agent)
-    time.sleep(_PAUSE)
-    return took
+    return canary.wait_for(which, time.perf_counter(), _LIMIT, agent)
+
+
+def _pour(course: Course, server: subprocess.Popen[str], agent: subprocess.Popen[bytes]) -> dict[str, float]:
+    assert server.stdin is not None
+    assert server.stdout is not None
+    print("pour", course.pour, course.pour_seconds, file=server.stdin, flush=True)
+    at_once = replace(course, pause=0.0)
+    behind: list[float] = []
+    while not select.select([server.stdout], [], [], 0)[0]:
+        behind.append(_change((course.changes + 1 + len(behind)) % 2, at_once, agent))
+    return {
+        "poured_a_second": float(server.stdout.readline()),
+        "behind_at_most_s": max(behind),
+        "behind_median_s": statistics.median(behind),
+        "resident_after_pouring_mb": _resident(agent.pid),
+    }
 
 
 def _patch(path: str, change: Json) -> None:
@@ -103,8 +143,13 @@ def _resident(process: int) -> float:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("services", type=int)
+    parser.add_argument("shape", type=Shape.parse)
     parser.add_argument("--endpoints", action="store_true")
+    parser.add_argument("--changes", type=int, default=10)
+    parser.add_argument("--pause", type=float, default=2.5)
+    parser.add_argument("--pour", type=int, default=1000)
+    parser.add_argument("--pour-seconds", type=float, default=0.0)
     parser.add_argument("command", nargs="+")
     args = parser.parse_args()
-    print(json.dumps(main(args.services, args.endpoints, args.command)))
+    course = Course(args.shape, args.endpoints, args.changes, args.pause, args.pour, args.pour_seconds)
+    print(json.dumps(main(course, args.command)))

@@ -13,10 +13,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench.workload import ENDPOINTS
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured figure. `bar` is the most it should be, in the same unit; nothing fails if it is more."""
+    """One measured figure. `bar` is the most it should be, in the same unit; nothing fails if it is more.
+
+    `endpoints` are those of each Service.
+    """
 
     subject: str  #: who was measured: svcplane, or a contender
     services: int
@@ -24,6 +29,7 @@ class Figure:
     value: float
     unit: str
     bar: float | None = None
+    endpoints: int = ENDPOINTS
 
     @property
     def verdict(self) -> str:
@@ -34,18 +40,18 @@ class Figure:
 
 def table(title: str, figures: Sequence[Figure]) -> Table:
     """Contenders stand under the figure of ours that they are to be compared with, with how many times it they took."""
-    ours = {(f.services, f.what): f.value for f in figures if f.subject == "svcplane"}
+    ours = {(f.services, f.endpoints, f.what): f.value for f in figures if f.subject == "svcplane"}
     result = Table(title=title, title_justify="left")
-    for heading in ("services", "what", "who"):
+    for heading in ("Services x endpoints", "what", "who"):
         result.add_column(heading)
     for heading in ("measured", "bar", "times ours"):
         result.add_column(heading, justify="right")
     result.add_column("")
-    for figure in sorted(figures, key=lambda f: f.services):
-        base = ours.get((figure.services, figure.what))
+    for figure in sorted(figures, key=lambda f: (f.services * f.endpoints, f.services)):
+        base = ours.get((figure.services, figure.endpoints, figure.what))
         times = f"{figure.value / base:.1f}" if base and figure.subject != "svcplane" else ""
         result.add_row(
-            f"{figure.services:,}",
+            f"{figure.services:,} x {figure.endpoints:,}",
             figure.what,
             figure.subject,
             f"{_digits(figure.value)} {figure.unit}",

@@ -14,10 +14,20 @@ import pytest
 from bench import workload
 from bench.namespace import measure
 from bench.report import Figure
+from bench.workload import Shape
 
 START = "from start to the first packet"
 CHANGE = "one endpoint changed, to the first packet, median"
+SLOW_CHANGE = "one endpoint changed, to the first packet, 99th percentile"
 MEMORY = "agent's resident memory"
+BEHIND = "behind at most, while changes pour in"
+BEHIND_MEDIAN = "behind, median, while changes pour in"
+POURED = "changes that poured in"
+MEMORY_AFTER = "agent's resident memory after that"
+
+#: What a machine with two cores should reach. Where only one size is named, the others have no bar of their own.
+BARS = {CHANGE: 50.0, SLOW_CHANGE: 150.0, BEHIND: 1.0}
+BARS_AT_10_000 = {START: 4.0, MEMORY: 250.0}
 
 _COMMON = (
     "--kubeconfig={kubeconfig}",
@@ -26,14 +36,20 @@ _COMMON = (
 )
 
 
-def test_how_long_until_packets_follow_the_agent(services: int, figures: list[Figure]) -> None:
+def test_how_long_until_packets_follow_the_agent(
+    shape: Shape, figures: list[Figure], request: pytest.FixtureRequest
+) -> None:
+    quick = request.config.getoption("--quick")
     program = Path(sys.executable).with_name("svcplane")
-    measured = measure("bench.end_to_end", services, "--", program, "agent", *_COMMON)
-    figures += _figures("svcplane", services, measured)
+    course = ["--changes", 20, "--pause", 0.1] if quick else ["--changes", 200, "--pause", 0.3]
+    # A slice of a hundred endpoints is as much work for the API server as ten of four and more.
+    course += ["--pour", 1000 if shape.endpoints <= 10 else 100, "--pour-seconds", 3 if quick else 30]
+    measured = measure("bench.end_to_end", shape, *course, "--", program, "agent", *_COMMON)
+    figures += _figures("svcplane", shape, measured)
 
 
 def test_how_long_until_packets_follow_kube_proxy(
-    services: int, figures: list[Figure], request: pytest.FixtureRequest
+    shape: Shape, figures: list[Figure], request: pytest.FixtureRequest
 ) -> None:
     path: str | None = request.config.getoption("--kube-proxy")
     if path is None:
@@ -50,13 +66,24 @@ def test_how_long_until_packets_follow_kube_proxy(
         *shlex.split(more),
     )
     options = ["--endpoints"] if "EndpointSliceProxying=false" in more else []
-    measured = measure("bench.end_to_end", services, *options, "--", path, *flags)
-    figures += _figures(f"kube-proxy, {mode}", services, measured)
+    # It waits a second after each sync before it begins another.
+    measured = measure("bench.end_to_end", shape, *options, "--changes", 10, "--pause", 2.5, "--", path, *flags)
+    figures += _figures(f"kube-proxy, {mode}", shape, measured)
 
 
-def _figures(subject: str, services: int, measured: dict[str, float]) -> list[Figure]:
+def _figures(subject: str, shape: Shape, measured: dict[str, float]) -> list[Figure]:
+    bars = BARS | BARS_AT_10_000 if shape.services == 10_000 else BARS
     return [
-        Figure(subject, services, START, measured["start_s"], "s"),
-        Figure(subject, services, CHANGE, measured["change_median_ms"], "ms"),
-        Figure(subject, services, MEMORY, measured["resident_mb"], "MB"),
+        Figure(subject, shape.services, what, measured[name], unit, bars.get(what), shape.endpoints)
+        for what, name, unit in (
+            (START, "start_s", "s"),
+            (CHANGE, "change_median_ms", "ms"),
+            (SLOW_CHANGE, "change_p99_ms", "ms"),
+            (MEMORY, "resident_mb", "MB"),
+            (POURED, "poured_a_second", "a second"),
+            (BEHIND, "behind_at_most_s", "s"),
+            (BEHIND_MEDIAN, "behind_median_s", "s"),
+            (MEMORY_AFTER, "resident_after_pouring_mb", "MB"),
+        )
+        if name in measured
     ]

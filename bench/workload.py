@@ -1,13 +1,14 @@
 """A cluster of any size, as the API server would send it: JSON lists in pages, and watch events.
 
-Every Service has two ports and four ready endpoints, on a hundred nodes of which `n1` is this one. The objects carry
-what real ones carry although no dataplane reads it (managedFields, owners, annotations), since skipping it takes time.
+Every Service has two ports and, unless asked for otherwise, four ready endpoints, on a hundred nodes of which `n1` is
+this one. The objects carry what real ones carry although no dataplane reads it (managedFields, owners, annotations),
+since skipping it takes time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,8 +22,30 @@ ENDPOINTS = 4
 PORTS = (("http", 80, 8080), ("metrics", 9090, 9090))
 
 _PAGE = 500  # objects in one page of a list, as the agent asks for
+SLICE = 100  # endpoints in one slice at most, as the slice controller makes them
 
 Json = dict[str, Any]
+
+
+class Shape(NamedTuple):
+    """How large a cluster is."""
+
+    services: int
+    endpoints: int = ENDPOINTS  #: of each Service
+
+    def __str__(self) -> str:
+        return f"{self.services}x{self.endpoints}"
+
+    @staticmethod
+    def parse(text: str) -> Shape:
+        """From "10000", or "1000x100". ValueError if it is neither."""
+        return Shape(*(int(number) for number in text.split("x", 1)))
+
+    @property
+    def slices(self) -> Iterator[tuple[int, int]]:
+        """(Service, part of its endpoints) of each slice, for `endpoint_slice`."""
+        parts = range((self.endpoints + SLICE - 1) // SLICE)
+        return ((service, part) for service in range(self.services) for part in parts)
 
 
 def cluster_ip(service: int) -> str:
@@ -30,8 +53,8 @@ def cluster_ip(service: int) -> str:
     return ".".join(str(number >> shift & 255) for shift in (24, 16, 8, 0))
 
 
-def endpoint_address(service: int, endpoint: int) -> str:
-    number = (10 << 24 | 244 << 16) + service * ENDPOINTS + endpoint
+def endpoint_address(service: int, endpoint: int, endpoints: int = ENDPOINTS) -> str:
+    number = (10 << 24 | 244 << 16) + service * endpoints + endpoint
     return ".".join(str(number >> shift & 255) for shift in (24, 16, 8, 0))
 
 
@@ -58,13 +81,16 @@ def service(number: int) -> Json:
     }
 
 
-def endpoint_slice(number: int, not_ready: int | None = None, version: int = 1) -> Json:
-    """The one slice of a Service; `not_ready` is the endpoint that is out of service."""
+def endpoint_slice(
+    number: int, not_ready: int | None = None, version: int = 1, *, endpoints: int = ENDPOINTS, part: int = 0
+) -> Json:
+    """One slice of a Service with so many endpoints; `not_ready` is the endpoint that is out of service."""
+    here = range(part * SLICE, min(endpoints, (part + 1) * SLICE))
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {
-            **_metadata(f"service-{number}-x7k2p", version),
+            **_metadata(f"service-{number}-x7k{part:02}", version),
             "generateName": f"service-{number}-",
             "labels": {
                 "kubernetes.io/service-name": f"service-{number}",
@@ -83,11 +109,11 @@ def endpoint_slice(number: int, not_ready: int | None = None, version: int = 1) 
         },
         "addressType": "IPv4",
         "ports": [{"name": n, "protocol": "TCP", "port": t} for n, _, t in PORTS],
-        "endpoints": [_endpoint(number, each, ready=each != not_ready) for each in range(ENDPOINTS)],
+        "endpoints": [_endpoint(number, each, endpoints, ready=each != not_ready) for each in here],
     }
 
 
-def endpoints(number: int) -> Json:
+def endpoints(number: int, endpoints: int = ENDPOINTS) -> Json:
     """What proxies older than EndpointSlices read in their place."""
     return {
         "apiVersion": "v1",
@@ -95,7 +121,7 @@ def endpoints(number: int) -> Json:
         "metadata": {"name": f"service-{number}", "namespace": "default"},
         "subsets": [
             {
-                "addresses": [{"ip": endpoint_address(number, each)} for each in range(ENDPOINTS)],
+                "addresses": [{"ip": endpoint_address(number, each, endpoints)} for each in range(endpoints)],
                 "ports": [{"name": n, "protocol": "TCP", "port": t} for n, _, t in PORTS],
             }
         ],
@@ -139,10 +165,10 @@ def _pages(kind: str, services: int, make: Any) -> Iterator[bytes]:
         yield msgspec.json.encode({"kind": kind, "apiVersion": "v1", "metadata": metadata, "items": items})
 
 
-def _endpoint(number: int, each: int, ready: bool) -> Json:
+def _endpoint(number: int, each: int, endpoints: int, ready: bool) -> Json:
     on = (number + each) % NODES + 1
     return {
-        "addresses": [endpoint_address(number, each)],
+        "addresses": [endpoint_address(number, each, endpoints)],
         "conditions": {"ready": ready, "serving": ready, "terminating": False},
         "nodeName": f"n{on}",
         "zone": f"z{'abc'[on % 3]}",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 
 import pytest
 
-from bench import kube_proxy_shape, workload
+from bench import api_server, kube_proxy_shape, workload
+from bench.workload import Shape
 from controller.api.wire import Changed, Decoder
 from controller.cluster import Cluster
 from controller.compiler import Compiler
@@ -62,6 +64,24 @@ def test_the_list_of_a_large_cluster_comes_in_pages() -> None:
     pages = [Decoder(Service).page(page) for page in workload.service_pages(1200)]
     assert [len(page.objects) for page in pages] == [500, 500, 200]
     assert [bool(page.rest) for page in pages] == [True, True, False]
+
+
+@pytest.mark.parametrize(("text", "endpoints"), [("3", 4), ("3x4", 4), ("3x250", 250)])
+def test_a_shape_has_all_its_endpoints_in_slices_of_a_hundred_at_most(text: str, endpoints: int) -> None:
+    shape = Shape.parse(text)
+    slices = [workload.endpoint_slice(number, endpoints=shape.endpoints, part=part) for number, part in shape.slices]
+    assert max(len(s["endpoints"]) for s in slices) == min(endpoints, 100)
+    assert len({s["metadata"]["name"] for s in slices}) == len(slices)
+    addresses = [address for s in slices for e in s["endpoints"] for address in e["addresses"]]
+    assert len(set(addresses)) == len(addresses) == 3 * endpoints
+
+
+def test_of_changes_that_pour_in_each_one_is_a_change() -> None:
+    shape = Shape(5, 150)
+    store = api_server.filled(shape, with_endpoints=False)
+    before = store.version
+    made, _ = asyncio.run(api_server.pour(store, shape, per_second=1000, seconds=0.1))
+    assert 0 < made == store.version - before
 
 
 @pytest.mark.kernel
