@@ -14,8 +14,9 @@ setup: ## install what is missing: packages, .venv, the C extension
 demo: setup ## run a cluster on this machine and watch a Service work (root)
 	@$(BIN)/svcplane lab demo
 
+# Most of the time tests wait for packets, so there are more workers than processors.
 test: setup ## run all tests; says what it skipped and why
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $$(($$(nproc) + 1)) --maxprocesses=8 --dist=worksteal
 
 vm: setup ## run the kernel tests on Debian 12's kernel, in an emulated VM: some minutes (root)
 	@tests/vm/prepare >/dev/null

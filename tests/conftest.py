@@ -34,6 +34,7 @@ def _kernel_missing() -> str | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)  # so that nobody waits for them in the end
     marked = [item for item in items if item.get_closest_marker("kernel")]
     reason = _kernel_missing() if marked else None
     if reason:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -37,6 +38,7 @@ def fault(what: str, *, place: int, seen: str, well: str, kube_proxy: str) -> Ca
     return lambda test: test
 
 
+@cache
 def faults() -> list[Fault]:
     """All that tests are about, in the order of the table."""
     return sorted(found for path in TESTS.rglob("test_*.py") for found in _of(ast.parse(path.read_text())))

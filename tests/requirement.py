@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -103,6 +104,7 @@ def requirement(name: str, *, kept: str = "") -> Callable[[_T], _T]:
     return lambda test: test
 
 
+@cache
 def held() -> list[Held]:
     """What tests say that they hold, in the order of files and lines."""
     return [found for path in sorted(TESTS.rglob("test_*.py")) for found in _of(ast.parse(path.read_text()))]

@@ -21,6 +21,7 @@ def test_every_fuzzer_has_something_to_begin_with() -> None:
     assert all(list((FOLDER / "corpus" / target).iterdir()) for target in TARGETS)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)  # compiling takes long on a busy machine
 @pytest.mark.skipif(not _has_clang(), reason="needs clang, for libFuzzer")
 def test_no_fuzzer_finds_anything() -> None:

@@ -96,6 +96,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, st
     return found
 
 
+@pytest.mark.long
 @pytest.mark.timeout(SELECTION.seconds + 60)
 @pytest.mark.parametrize("path", SELECTION.files)
 def test_everything_passes_that_passes_on_this_kernel(path: str, outcomes: dict[str, dict[str, str]]) -> None:

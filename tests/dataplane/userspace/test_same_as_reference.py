@@ -256,7 +256,7 @@ def compare(data: bytes, result: Result, decision: Decision, *, known: bool) -> 
     assert result.remembered == (Rule.AFFINITY in asked and Rule.PICK not in asked)
 
 
-TestSameAsReference = pytest.mark.timeout(600)(SameAsReference.TestCase)
+TestSameAsReference = pytest.mark.long(pytest.mark.timeout(600)(SameAsReference.TestCase))
 TestSameAsReference.settings = settings(
     max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
