@@ -114,6 +114,7 @@ class Agent:
         self._started = time.monotonic()
         self._node: Node | None = None  # as it last was: its zone and addresses count also when it is deleted
         self._view: NodeView | None = None  # what is programmed, or being programmed, depends on
+        self._failing = False  # the last sync has failed, and the Node has been told
         self._triggered: list[float] = []  # when the changes began that are not programmed yet
         self._compiler = Compiler(node_view(options.node, None, ()))
         self._conflicts: tuple[Conflict, ...] = ()
@@ -215,9 +216,11 @@ class Agent:
             applied = await self._in_thread(lambda: self._dataplane.apply(table))
         except DataplaneError as error:
             self.metrics.failed()
-            if not self._runner.failures:
+            if not self._failing:
                 self.events.tell_of_node(WARNING, "FailedToSync", "Sync", f"{error}; the last good rules stay in force")
+            self._failing = True
             raise
+        self._failing = False
         self.health.succeeded()
         self.metrics.synchronised(applied, time.perf_counter() - began, self._triggered, time.time())
         self._triggered.clear()

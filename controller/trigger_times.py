@@ -15,6 +15,10 @@ from controller.objects import ANNOTATION_TRIGGER_TIME, EndpointSlice
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
+# Times remembered for each Service, while nobody takes them: the node may not be ready to program for hours.
+_MOST = 100
+
+
 class TriggerTimes:
     """Remembers the times of slices that came in since `since` (seconds since 1970), until they are taken.
 
@@ -29,7 +33,9 @@ class TriggerTimes:
         """This slice of that Service is new, or has changed."""
         time = trigger_time(piece)
         if time is not None and time > self._since:
-            self._times.setdefault(service, []).append(time)
+            times = self._times.setdefault(service, [])
+            if len(times) < _MOST:
+                times.append(time)
 
     def forget(self, service: tuple[str, str]) -> None:
         """A slice of that Service is gone: nobody knows any more what its latest state was triggered by."""

@@ -114,6 +114,23 @@ def test_what_an_apply_could_not_finish_is_tried_again_without_any_change() -> N
     with_agent(act, (NODE, node()), (SERVICE, service()), (SLICE, endpoints("10.244.1.5")), dataplane=dataplane)
 
 
+def test_a_failure_is_told_also_where_something_was_left_unfinished_before() -> None:
+    dataplane = FakeDataplane()
+    dataplane.unfinished = "old flows stay"
+
+    async def act(scene: Scene) -> None:
+        def failures() -> list[str]:
+            events = scene.store.list(registry.CORE_EVENTS)[0]
+            return [e["involvedObject"]["name"] for e in events if e["reason"] == "FailedToSync"]
+
+        await scene.until(lambda: len(dataplane.tables) >= 2)
+        assert not failures()
+        dataplane.failures = 2
+        await scene.until(lambda: failures() == ["n1"])
+
+    with_agent(act, (NODE, node()), dataplane=dataplane)
+
+
 def test_while_syncs_fail_health_says_since_when() -> None:
     dataplane = FakeDataplane()
 

@@ -53,3 +53,10 @@ def test_a_slice_that_is_gone_takes_its_service_s_times_along() -> None:
     times.note(SHOP, piece("1970-01-01T00:00:02Z"))
     times.forget(WEB)
     assert list(times.take()) == [2.0]
+
+
+def test_of_times_that_nobody_takes_the_earliest_are_kept() -> None:
+    times = TriggerTimes(since=0.0)
+    for second in range(1, 1000):
+        times.note(WEB, piece(f"1970-01-01T00:{second // 60:02}:{second % 60:02}Z"))
+    assert list(times.take()) == list(range(1, 101))
