@@ -44,7 +44,15 @@ class PacketMetrics(Collector):
         )
         for reason, count in packets.drops.items():
             drops.add_metric((reason,), count)
-        yield from (outcomes, missed, octets, errors, drops)
+        xdp = CounterMetricFamily(
+            "svcplane_xdp_events",
+            "AF_XDP: packets sent by an interface or to_kernel, lost as unsent or refused, too_long for their way out, "
+            "finished (given a checksum); and kicks, the system calls to send.",
+            labels=["event"],
+        )
+        for event, count in packets.xdp.items():
+            xdp.add_metric((event,), count)
+        yield from (outcomes, missed, octets, errors, drops, xdp)
         yield GaugeMetricFamily("svcplane_engine_flows", "Mode userspace: flows that are known.", value=packets.flows)
         yield CounterMetricFamily(
             "svcplane_engine_flows_evicted",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -20,12 +20,14 @@ class PortPackets:
 
 @dataclass(frozen=True, slots=True)
 class Packets:
-    """Since the ports were made. `drops`: packets by why they were dropped, in a word."""
+    """Since the ports were made. `drops`: packets by why they were dropped, in a word. `xdp`: what became of those that
+    AF_XDP brings, besides, in words; empty if it brings none."""
 
     ports: tuple[PortPackets, ...]
     drops: Mapping[str, int]
     flows: int  #: that are known now
     flows_evicted: int  #: given up for new ones, as there was no room
+    xdp: Mapping[str, int] = field(default_factory=dict)
 
 
 class PacketSource(Protocol):

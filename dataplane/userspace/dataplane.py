@@ -35,7 +35,7 @@ from dataplane.userspace.engine import GONE, Engine
 from dataplane.userspace.flows import Tally
 from dataplane.userspace.limits import LINUX_TIMEOUTS, Limits
 from dataplane.userspace.memory import RUN, Memory, default_folder, forget, remove_abandoned
-from dataplane.userspace.port import OUTSIDE, PODS, Port, nfqueue_port
+from dataplane.userspace.port import OUTSIDE, PODS, Port, PortCounters, nfqueue_port
 from dataplane.userspace.queue_reader import QueueReader, package
 from dataplane.userspace.steered import Steered, User
 from dataplane.userspace.xdp.options import XdpOptions
@@ -336,10 +336,14 @@ class UserspaceDataplane:
         counters = engine.counters
         ports = (
             PortPackets(name, {o: getattr(of, o) for o in _OUTCOMES}, of.bytes, of.missed, of.errors)
-            for name, of in engine.port_counters().items()
+            for name, of in (engine.port_counters() | self._reader_counters()).items()
         )
         drops = {reason.name.lower(): count for reason, count in counters.reasons.items()}
-        return Packets(tuple(ports), drops, counters.flows["used"], counters.flows["evicted"])
+        return Packets(tuple(ports), drops, counters.flows["used"], counters.flows["evicted"], engine.port_ways())
+
+    def _reader_counters(self) -> dict[str, PortCounters]:
+        reader = self._reader
+        return {reader.name: reader.counters} if reader else {}
 
     def cleanup(self) -> None:
         """Remove the rules and forget all flows."""

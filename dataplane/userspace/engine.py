@@ -236,6 +236,11 @@ class Engine:
         with self._looking:
             return {str(port): port.counters for port in self._ports}
 
+    def port_ways(self) -> dict[str, int]:
+        """Which ways the packets of a port took that has several; empty without one. From any thread."""
+        with self._looking:
+            return {way: count for port in self._ports for way, count in port.ways().items()}
+
     def failure(self) -> str:
         """Why a thread has ended by itself, in words; "" if none has."""
         error = lib.worker_error(self._worker) if self._worker is not None else 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dataplane.interface import DataplaneError
@@ -48,9 +49,60 @@ class Port:
         counted = self.native.counters
         return PortCounters(*(getattr(counted, name) for name in PortCounters.__dataclass_fields__))
 
+    def ways(self) -> dict[str, int]:
+        """How many packets took which way, for a port that has several."""
+        return {}
+
     def close(self) -> None:
         lib.port_destroy(self.native)
         self.native = ffi.NULL
+
+
+class QueuePort(Port):
+    """On one of the kernel's packet queues, of the calling thread's network namespace."""
+
+    def __init__(self, native: Any, queue: int) -> None:
+        super().__init__(native, queue_name(queue))
+        self._misses = QueueMisses(queue)
+
+    @property
+    def counters(self) -> PortCounters:
+        return replace(super().counters, missed=self._misses.count())
+
+    def close(self) -> None:
+        super().close()
+        self._misses.close()
+
+
+class QueueMisses:
+    """How many packets never reached the reader of a queue: only the kernel knows."""
+
+    def __init__(self, queue: int) -> None:
+        self._queue = queue
+        # Opened now, and by this thread: it is then of this namespace, whoever reads it.
+        self._lock = threading.Lock()
+        self._file = os.open("/proc/thread-self/net/netfilter/nfnetlink_queue", os.O_RDONLY | os.O_CLOEXEC)
+
+    def count(self) -> int:
+        """Since the queue was bound; nothing once it is not. From any thread."""
+        with self._lock:
+            lines = os.pread(self._file, 1 << 16, 0).splitlines() if self._file >= 0 else []
+        # Number, reader, length, what is copied, how much; dropped by the queue, and by its socket (nfnetlink_queue.c).
+        for line in lines:
+            number, _, _, _, _, full, unheard, *_ = map(int, line.split())
+            if number == self._queue:
+                return full + unheard
+        return 0
+
+    def close(self) -> None:
+        with self._lock:
+            os.close(self._file)
+            self._file = -1
+
+
+def queue_name(queue: int) -> str:
+    """What a queue is called where ports are told apart."""
+    return f"queue {queue}"
 
 
 def descriptor_port(descriptor: int, link: Link, interface: int = OUTSIDE) -> Port:
@@ -80,4 +132,4 @@ def nfqueue_port(queue: int, length: int, pods: DetectLocal) -> Port:
         reasons = {errno.EPERM: "another process reads it, or this one has not the capability CAP_NET_ADMIN"}
         reason = reasons.get(-error[0], os.strerror(-error[0]))
         raise DataplaneError(f"cannot read the kernel's packet queue {queue}: {reason}")
-    return Port(native, f"queue {queue}")
+    return QueuePort(native, queue)

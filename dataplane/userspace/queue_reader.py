@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import threading
+from collections import Counter
 from typing import Any
 
 from dataplane.interface import DataplaneError
@@ -18,11 +19,14 @@ from dataplane.reference import Outcome
 from dataplane.table import DetectLocal
 from dataplane.userspace.batch import Batch
 from dataplane.userspace.engine import ROOM_FOR_ANSWER, Engine
-from dataplane.userspace.port import HOST, OUTSIDE, PODS
+from dataplane.userspace.port import HOST, OUTSIDE, PODS, PortCounters, QueueMisses, queue_name
 from dataplane.userspace.result import OUTCOMES
 from native.library import lib
 
 _LONGEST = 65535
+_SO_RCVBUFFORCE = 33  # asm-generic/socket.h
+_RECEIVE_BUFFER = 16 << 20
+_DONE = ("forwarded", "passed", "answered", "dropped")  # in PortCounters
 
 
 def package() -> Any:
@@ -41,12 +45,18 @@ class QueueReader:
     def __init__(self, engine: Engine, queue: int, length: int, pods: DetectLocal) -> None:
         """DataplaneError if the queue cannot be had."""
         self.failure = ""
+        self.name = queue_name(queue)
+        self._counted = Counter(dict.fromkeys((*_DONE, "bytes"), 0))
         self._engine, self._pods = engine, pods
         self._queue = package().NetfilterQueue()
         try:
             self._queue.bind(queue, self._take, max_len=length, range=_LONGEST)
         except OSError as error:
             raise DataplaneError(f"cannot read the kernel's packet queue {queue}: {error}") from error
+        # Packets wait in this socket, and not in the queue; by default it has room for some hundred.
+        with socket.socket(fileno=os.dup(self._queue.get_fd())) as packets:
+            packets.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+        self._misses = QueueMisses(queue)
         self._memory = bytearray(_LONGEST + ROOM_FOR_ANSWER)
         self._batch = Batch(self._memory, 1)
         self._wake = os.eventfd(0)
@@ -59,6 +69,18 @@ class QueueReader:
         self._thread.join()
         self._queue.unbind()
         os.close(self._wake)
+        self._misses.close()
+
+    @property
+    def counters(self) -> PortCounters:
+        """What became of packets. From any thread."""
+        counted = self._counted.copy()
+        received = sum(counted[outcome] for outcome in _DONE)
+        return PortCounters(
+            **dict.fromkeys(PortCounters.__dataclass_fields__, 0)
+            | counted
+            | {"received": received, "batches": received, "missed": self._misses.count()}
+        )
 
     def _read(self) -> None:
         try:
@@ -80,11 +102,16 @@ class QueueReader:
         outcome = OUTCOMES[decision.outcome]
         if outcome is Outcome.PASS:
             packet.accept()
+            done = "passed"
         elif outcome is Outcome.FORWARD or (outcome is Outcome.REJECT and decision.marks & lib.DECISION_ANSWERED):
             packet.set_payload(self._batch.data(0))
             packet.accept()
+            done = "forwarded" if outcome is Outcome.FORWARD else "answered"
         else:
             packet.drop()
+            done = "dropped"
+        self._counted[done] += 1
+        self._counted["bytes"] += len(data)
 
     def _interface(self, index: int) -> int:
         """What the engine is told about where a packet came in."""

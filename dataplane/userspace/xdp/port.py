@@ -25,7 +25,7 @@ from dataplane.netlink.channel import NETLINK_ROUTE, Channel
 from dataplane.netlink.routing import LinkState, Routing, links, routing, use
 from dataplane.table import DetectLocal, Endpoint, ForwardingTable, FrontendKey
 from dataplane.userspace.image import Host, packed
-from dataplane.userspace.port import OUTSIDE, PODS, Port
+from dataplane.userspace.port import OUTSIDE, PODS, Port, PortCounters
 from dataplane.userspace.structures import fields
 from dataplane.userspace.xdp import bpf
 from dataplane.userspace.xdp.exits import Exit, exits
@@ -179,9 +179,18 @@ class XdpPort(Port):
 
     def counted(self) -> dict[str, int]:
         """What became of packets: struct port_counters and struct af_xdp_counters."""
+        return {**fields(self.native.counters), **self.ways()}
+
+    def ways(self) -> dict[str, int]:
+        """Which ways packets took: struct af_xdp_counters. From any thread, while the port is open."""
         own = ffi.new("struct af_xdp_counters *")
         lib.af_xdp_count(self.native, own)
-        return {**fields(self.native.counters), **fields(own[0])}
+        return fields(own[0])
+
+    @property
+    def counters(self) -> PortCounters:
+        self.ways()  # asks the sockets what they have missed
+        return super().counters
 
     # Interfaces
 
