@@ -24,8 +24,10 @@ from dataplane.table import Family, ForwardingTable
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.image import Host
 from dataplane.userspace.limits import LINUX_TIMEOUTS, RFC_TIMEOUTS, Limits
-from dataplane.userspace.pcap import Capture, Captured, read, write
+from dataplane.userspace.pcap import Capture, read, write
 from dataplane.userspace.result import Result
+from dataplane.userspace.stepwise.capture import CapturePort
+from dataplane.userspace.stepwise.carry import carry
 from dataplane.userspace.telling import packet_of, steps
 from lab.manifests import load
 from lab.network.topology import CLUSTER_CIDRS
@@ -55,16 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     node = _imagine(args)
-    capture = _read(args.capture)
-    sent: list[Captured] = []
+    port = CapturePort(_read(args.capture))
     with Engine(node.host, limits=_LIMITS, timeouts=_TIMEOUTS[args.timeouts], seed=args.seed) as engine:
         engine.apply(node.table)
-        for told in _replay(engine, node, capture):
+        for told in _replay(engine, node, port):
             print(json.dumps(told.as_json(), ensure_ascii=False) if args.json else told.as_text(args.why))
-            if told.result.outcome in (Outcome.FORWARD, Outcome.PASS) or told.result.answered:
-                sent.append(Captured(told.captured.nanoseconds, told.result.data))
     if args.write:
-        _write(args.write, Capture(capture.link, tuple(sent)))
+        _write(args.write, port.sent)
     return 0
 
 
@@ -88,7 +87,6 @@ class _Told(msgspec.Struct, frozen=True):
     """
 
     number: int
-    captured: Captured
     seconds: float  #: since the first packet
     before: Packet | None
     result: Result
@@ -141,20 +139,21 @@ def _packet(packet: Packet | None) -> dict[str, str] | None:
     return {"source": str(packet.source), "destination": str(packet.destination), "protocol": str(packet.protocol)}
 
 
-def _replay(engine: Engine, node: _ImaginedNode, capture: Capture) -> Iterator[_Told]:
-    begin = capture.packets[0].nanoseconds if capture.packets else 0
-    now = 0.0
-    for number, captured in enumerate(capture.packets, 1):
-        # Times that go back, as captures on several processors have them, count as no time passed.
-        now = max(now, (captured.nanoseconds - begin) / 1e9)
-        interface = node.interface(packet_of(captured.data, capture.link, None))
-        result = engine.send(captured.data, now, interface, capture.link)
-        before = packet_of(captured.data, capture.link, interface)
-        after = packet_of(result.data, capture.link, interface) if result.outcome is Outcome.FORWARD else None
-        told = steps(node.table, node.host, before, result, now)
-        yield _Told(number, captured, now, before, result, after, told)
-        for piece in engine.released():
-            yield _Told(number, captured, now, None, piece, None, (), held=True)
+def _replay(engine: Engine, node: _ImaginedNode, port: CapturePort) -> Iterator[_Told]:
+    def where(data: bytes) -> str | None:
+        return node.interface(packet_of(data, port.link, None))
+
+    number = 0
+    for carried in carry(engine, port, where):
+        result, now = carried.result, carried.seconds
+        if carried.packet is None:
+            yield _Told(number, now, None, result, None, (), held=True)
+            continue
+        number += 1
+        interface = where(carried.packet)
+        before = packet_of(carried.packet, port.link, interface)
+        after = packet_of(result.data, port.link, interface) if result.outcome is Outcome.FORWARD else None
+        yield _Told(number, now, before, result, after, steps(node.table, node.host, before, result, now))
 
 
 def _imagine(args: argparse.Namespace) -> _ImaginedNode:
