@@ -4,6 +4,8 @@
 10.111.0.1 UDP 80   the canary: one backend at a time, to see when a change has arrived
 10.111.0.2 TCP 5001 takes in streams
 10.111.0.3 TCP 80   with ClientIP affinity
+10.111.0.4 UDP 80   answers datagrams
+10.111.0.5 UDP 80   the same, and loses an endpoint now and then in some measurements
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ BACKENDS = tuple(f"10.244.1.{20 + number}" for number in range(4))
 
 ASK_PORT, STREAM_PORT, DATAGRAM_PORT = 8080, 8081, 8082  #: of each backend; UDP packets are counted at ASK_PORT
 
-CANARY, STREAM, AFFINE = "10.111.0.1", "10.111.0.2", "10.111.0.3"
+CANARY, STREAM, AFFINE, FLOWS, SCALED = (f"10.111.0.{number}" for number in range(1, 6))
 
 first_address = workload.cluster_ip(0)
 
@@ -32,6 +34,8 @@ def services(count: int) -> Iterator[Json]:
     affine = _special("affine", AFFINE, "TCP", 80, ASK_PORT)
     affine["spec"]["sessionAffinity"] = "ClientIP"
     yield affine
+    yield _special("flows", FLOWS, "UDP", 80, DATAGRAM_PORT)
+    yield _special("scaled", SCALED, "UDP", 80, DATAGRAM_PORT)
     for number in range(count):
         service = workload.service(number)
         service["spec"]["ports"] = [
@@ -45,6 +49,8 @@ def endpoint_slices(count: int) -> Iterator[Json]:
     yield endpoint_slice("canary", [("", "UDP", DATAGRAM_PORT)], BACKENDS[:1])
     yield endpoint_slice("stream", [("", "TCP", STREAM_PORT)], BACKENDS)
     yield endpoint_slice("affine", [("", "TCP", ASK_PORT)], BACKENDS)
+    for name in ("flows", "scaled"):
+        yield endpoint_slice(name, [("", "UDP", DATAGRAM_PORT)], BACKENDS)
     for number in range(count):
         yield endpoint_slice(f"service-{number}", [("ask", "TCP", ASK_PORT), ("count", "UDP", ASK_PORT)], BACKENDS)
 

@@ -27,6 +27,7 @@ KUBECONFIG = "{kubeconfig}"  #: in a command: where the path goes
 VARIANTS: Mapping[str, Sequence[tuple[str, Sequence[str]]]] = {
     "userspace": (
         ("userspace nfqueue", ("--userspace-port=nfqueue",)),
+        ("userspace nfqueue python", ("--userspace-port=nfqueue_python",)),
         ("userspace af_xdp", ("--userspace-port=af_xdp",)),
         ("userspace af_xdp polling", ("--userspace-port=af_xdp", "--xdp-busy-poll=20")),
     ),
@@ -121,6 +122,10 @@ def missing(contender: Contender, node: Host) -> str:
     """Why this mode cannot be tried on this node; "" if it can."""
     if "ipvs" in contender.name and not _says_yes(node, "test -e /proc/net/ip_vs"):
         return "this kernel has no IPVS"
+    if "nfqueue python" in contender.name:
+        python = Path(contender.command[0]).with_name("python")
+        if not _says_yes(node, f"{shlex.quote(str(python))} -c 'import netfilterqueue'"):
+            return "NetfilterQueue is not installed"
     for variant in ("legacy", "nft"):
         program = f"iptables-{variant}"
         if program in contender.name and not _says_yes(node, f"PATH=$PATH:/usr/sbin command -v {program}"):

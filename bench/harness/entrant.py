@@ -22,6 +22,8 @@ from bench.harness.world import World
 #: What ends a contender's part, and is then told in its place.
 FAILURES = (CommandFailedError, WrongAnswerError)
 
+METRICS_PORT = 10249  #: at 127.0.0.1 of the node
+
 _KUBECONFIG = f"""\
 apiVersion: v1
 kind: Config
@@ -65,6 +67,46 @@ class Entrant:
             return Target(cluster.BACKENDS[0], len(cluster.BACKENDS), cluster.ASK_PORT)
         return Target(cluster.first_address, min(services or self.services, self.services), 80)
 
+    def flows_target(self) -> Target:
+        """Who answers datagrams: a Service of all backends, or a backend."""
+        if self.contender.is_ceiling:
+            return Target(cluster.BACKENDS[0], 1, cluster.DATAGRAM_PORT)
+        return Target(cluster.FLOWS, 1, 80)
+
+    def scaled_target(self) -> Target:
+        """Who answers datagrams, and may lose a backend meanwhile."""
+        if self.contender.is_ceiling:
+            return self.flows_target()
+        return Target(cluster.SCALED, 1, 80)
+
+    def kill(self) -> None:
+        """End its agent as the kernel does when memory is short: at once (SIGKILL)."""
+        if self._agent:
+            self._agent.signal(signal.SIGKILL)
+            self._agent.stop()
+
+    def revive(self, limit: float) -> None:
+        """Start its agent again, and wait until something is answered. WrongAnswerError after `limit` seconds."""
+        if not self._agent:
+            return
+        self._agent = self._start_agent()
+        began = time.monotonic()
+        while True:
+            try:
+                check_something(self)
+                return
+            except FAILURES as error:
+                if time.monotonic() - began > limit:
+                    raise WrongAnswerError(f"no answer {limit:g} s after it was killed and started: {error}") from None
+
+    def counted(self, name: str, label: str = "") -> float:
+        """The sum of a metric's series, of those with a label as in `outcome="lost"`; 0 if its agent has none."""
+        if not self._agent:
+            return 0
+        said = self.world.node.run(["curl", "-s", f"http://127.0.0.1:{METRICS_PORT}/metrics"])
+        series = re.findall(rf"^{name}({{[^\n]*}})? (\S+)$", said, re.M)
+        return sum(float(value) for labels, value in series if label in labels)
+
     def start(self, limit: float) -> None:
         """Start its agent and wait until all is answered right, but no longer than `limit` seconds."""
         absent = self.contender.absent or missing(self.contender, self.world.node)
@@ -80,7 +122,7 @@ class Entrant:
                 check_something(self)
                 check(self)
                 self.ready_after = time.monotonic() - began
-                self.memory = self._resident()
+                self.memory = self.resident()
                 return
             except FAILURES as error:
                 complaint = str(error)
@@ -123,6 +165,8 @@ class Entrant:
         name = self.name.replace(" ", "-")
         kubeconfig = self._folder / "kubeconfig"
         kubeconfig.write_text(_KUBECONFIG)
+        if self._log:
+            self._log.close()
         self._log = (self._folder / f"{name}.log").open("w+")
         node = self.world.node
         there = node.bring(kubeconfig)
@@ -141,7 +185,8 @@ class Entrant:
         self._log.flush()
         return Path(self._log.name).read_text()[-300:].strip()
 
-    def _resident(self) -> float | None:
+    def resident(self) -> float | None:
+        """What its agent takes of memory now, in MB."""
         if not self._agent:
             return None
         found = re.search(

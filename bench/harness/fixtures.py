@@ -20,11 +20,12 @@ from dataplane.errors import InputError
 
 QUICK_CONTENDERS = "*nftables,*legacy,*ipvs,*userspace*"
 SVCPLANE_AWAY = "/svcplane/.venv/bin/svcplane"  #: on other machines: vagrant/ puts it there
+KILLS, QUICK_KILLS = 20, 1
 QUICK_SCALES, FULL_SCALES = "1000", "10,1000,10000,30000"
 
 
 def add_options(group: pytest.OptionGroup) -> None:
-    group.addoption("--quick", action="store_true", help="fewer cases, rounds and Services: under three minutes")
+    group.addoption("--quick", action="store_true", help="fewer cases, rounds and Services: under five minutes")
     group.addoption("--contenders", help=f"whom to measure, as patterns (default: all; quick: {QUICK_CONTENDERS})")
     group.addoption("--vagrant", action="store_true", help="across the machines of vagrant/, over SSH")
     group.addoption(
@@ -36,6 +37,7 @@ def add_options(group: pytest.OptionGroup) -> None:
     group.addoption("--svcplane", metavar="PATH", help=f"where the machines have it (default: {SVCPLANE_AWAY})")
     group.addoption("--scales", help=f"numbers of Services for packets (default: {FULL_SCALES}; quick: {QUICK_SCALES})")
     group.addoption("--rounds", type=int, help="samples of each figure")
+    group.addoption("--kills", type=int, help=f"how often agents are killed (default: {KILLS}; quick: {QUICK_KILLS})")
     group.addoption("--output", metavar="FILE", help="where the results go, as JSON (default: in bench/results)")
 
 

@@ -32,6 +32,17 @@ def start_packets(world: World, target: Target, packets: Packets, seconds: float
     return _start(world, "udp_send", seconds, *_packet_words(world, target, packets))
 
 
+def flood(world: World, target: Target, rate: int, seconds: float) -> Figures:
+    """SYNs from everywhere."""
+    words = ("--interface", INTERFACE, "--gateway", world.gateway, *target.words, "--rate", str(rate))
+    return _run(world, "syn_flood", seconds, *words)
+
+
+def start_flows(world: World, target: Target, seconds: float, **options: int) -> Program:
+    """UDP flows of which each packet is accounted for; the options are those of udp_flows."""
+    return _start(world, "udp_flows", seconds, *target.words, *_words(options))
+
+
 def ask(world: World, target: Target, seconds: float, **options: int) -> Figures:
     """TCP connections that ask; the options are those of tcp_ask."""
     return _run(world, "tcp_ask", seconds, *target.words, *_words(options))

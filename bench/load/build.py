@@ -1,4 +1,4 @@
-"""The load generators, compiled when they are asked for: one program per .c file, with load.c and histogram.c in each.
+"""The load generators, compiled when they are asked for: one program per .c file, with what they share in each.
 
 They are linked statically, so that one can be copied to another machine and run there.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 BUILT = FOLDER / "built"
-SHARED = ("load.c", "histogram.c")
+SHARED = ("load.c", "histogram.c", "frame.c")
 FLAGS = ("-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-static")
 
 

@@ -20,10 +20,12 @@
  * One thread, one epoll. What a descriptor is for stands beside it in the event: a listener hands on its kind to the
  * connections that it accepts. Every byte that arrives at an ASK connection is a request, and the answer is one byte:
  * the name of this backend. What arrives at a STREAM connection is thrown away by the kernel, uncopied (MSG_TRUNC).
+ * A datagram goes back as it came, but for its first byte, which becomes the name.
  */
 
 #define EVENTS 256
 #define LARGEST (1 << 20) /* of what is thrown away at once */
+#define BUFFER (8 << 20) /* bytes of what waits to be received */
 
 enum kind { ASK_LISTENER, ASK, STREAM_LISTENER, STREAM, DATAGRAM };
 
@@ -39,12 +41,15 @@ static int listen_at(uint16_t port, int type)
 {
 	struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(port)};
 	int descriptor = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int on = 1;
+	int on = 1, buffer = BUFFER;
 
 	if (descriptor < 0)
 		load_fail("socket");
 	if (setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
 		load_fail("SO_REUSEADDR");
+	/* A backend that is kept waiting for its processor loses nothing because of that. */
+	if (type == SOCK_DGRAM)
+		(void)setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer));
 	if (bind(descriptor, (struct sockaddr *)&here, sizeof(here)) != 0)
 		load_fail("bind");
 	if (type == SOCK_STREAM && listen(descriptor, 4096) != 0)
@@ -88,9 +93,11 @@ static void answer_datagrams(int from, uint8_t name)
 	struct sockaddr_in client;
 	socklen_t size = sizeof(client);
 	uint8_t request[64];
+	ssize_t length;
 
-	while (recvfrom(from, request, sizeof(request), 0, (struct sockaddr *)&client, &size) >= 0) {
-		(void)sendto(from, &name, 1, 0, (struct sockaddr *)&client, size);
+	while ((length = recvfrom(from, request, sizeof(request), 0, (struct sockaddr *)&client, &size)) >= 0) {
+		request[0] = name;
+		(void)sendto(from, request, length > 0 ? (size_t)length : 1, 0, (struct sockaddr *)&client, size);
 		size = sizeof(client);
 	}
 }

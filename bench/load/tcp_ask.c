@@ -208,17 +208,32 @@ static bool all_done(const struct client *client, uint64_t concurrency)
 	return true;
 }
 
-static void print_figures(const struct client *client, double seconds, double busy)
+/* For how long the oldest request that is not answered has waited, in nanoseconds. */
+static uint64_t longest_waiting(const struct client *client, uint64_t concurrency, uint64_t now)
+{
+	uint64_t longest = 0;
+
+	for (uint64_t i = 0; i < concurrency; i++) {
+		const struct connection *connection = &client->connections[i];
+
+		if (connection->descriptor >= 0 && connection->connected && now - connection->asked > longest)
+			longest = now - connection->asked;
+	}
+	return longest;
+}
+
+static void print_figures(const struct client *client, double seconds, double busy, uint64_t waiting)
 {
 	const char *between = "";
 
 	printf("{\"finished\": %llu, \"opened\": %llu, \"late\": %llu, \"refused\": %llu, \"reset\": %llu, "
-	       "\"unreachable\": %llu, \"timed_out\": %llu, \"seconds\": %.6f, \"busy\": %.4f, \"ceiling\": %.0f, ",
+	       "\"unreachable\": %llu, \"timed_out\": %llu, \"seconds\": %.6f, \"busy\": %.4f, \"ceiling\": %.0f, "
+	       "\"waiting_us\": %.3f, ",
 	       (unsigned long long)client->finished, (unsigned long long)client->opened,
 	       (unsigned long long)client->late, (unsigned long long)client->failures[REFUSED],
 	       (unsigned long long)client->failures[RESET], (unsigned long long)client->failures[UNREACHABLE],
 	       (unsigned long long)client->failures[TIMED_OUT], seconds, busy / seconds,
-	       busy > 0 ? (double)client->asking.count / busy : 0);
+	       busy > 0 ? (double)client->asking.count / busy : 0, (double)waiting / 1000);
 	histogram_print(&client->connecting, "connecting");
 	printf(", ");
 	histogram_print(&client->asking, "asking");
@@ -284,6 +299,7 @@ int main(int count, char **words)
 		}
 	}
 	print_figures(&client, (double)(load_now() - begin) / (double)NANOSECONDS,
-		      (double)(load_processor_time() - processor) / (double)NANOSECONDS);
+		      (double)(load_processor_time() - processor) / (double)NANOSECONDS,
+		      longest_waiting(&client, concurrency, load_now()));
 	return 0;
 }

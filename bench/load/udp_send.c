@@ -2,15 +2,13 @@
 /* udp_send.c - UDP packets, as many as it can or at a given rate */
 #define _GNU_SOURCE /* for sendmmsg; NOLINT(bugprone-reserved-identifier,cert-dcl*) */
 #include <arpa/inet.h>
-#include <errno.h>
-#include <linux/if_packet.h>
 #include <net/ethernet.h>
-#include <net/if.h>
 #include <netinet/ether.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "frame.h"
 #include "load.h"
 
 /**
@@ -37,25 +35,6 @@
 #define MOST_PAYLOAD 1472
 #define FIRST_PORT 10000 /* of the flows' source ports */
 #define MOST_FLOWS 50000
-
-struct ethernet {
-	uint8_t destination[6];
-	uint8_t source[6];
-	uint16_t type;
-} __attribute__((packed));
-
-struct ipv4 {
-	uint8_t version_and_length;
-	uint8_t service_class;
-	uint16_t length;
-	uint16_t identification;
-	uint16_t fragment;
-	uint8_t lifetime;
-	uint8_t protocol;
-	uint16_t checksum;
-	uint32_t source;
-	uint32_t destination;
-} __attribute__((packed));
 
 struct udp {
 	uint16_t source;
@@ -84,24 +63,6 @@ struct sender {
 	uint32_t destination;
 };
 
-static uint64_t sum_words(const void *data, size_t length)
-{
-	const uint8_t *bytes = data;
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < length; i++)
-		sum += (uint64_t)bytes[i] << (i % 2 ? 0 : 8);
-	return sum;
-}
-
-/* RFC 1071: fold the carries in, and complement. */
-static uint16_t finish(uint64_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return htons((uint16_t)~sum);
-}
-
 /* Fill in what all frames have in common. */
 static void prepare(struct sender *sender, const struct ethernet *ethernet, uint32_t source, uint16_t port,
 		    size_t payload)
@@ -122,9 +83,9 @@ static void prepare(struct sender *sender, const struct ethernet *ethernet, uint
 	};
 
 	memset(frame.payload, 'x', payload);
-	sender->ip_sum = sum_words(&frame.ip, sizeof(frame.ip));
-	sender->udp_sum = sum_words(&frame.ip.source, sizeof(frame.ip.source)) + IPPROTO_UDP + udp_length +
-			  sum_words(&frame.udp, udp_length);
+	sender->ip_sum = frame_sum(&frame.ip, sizeof(frame.ip));
+	sender->udp_sum = frame_sum(&frame.ip.source, sizeof(frame.ip.source)) + IPPROTO_UDP + udp_length +
+			  frame_sum(&frame.udp, udp_length);
 	for (int i = 0; i < BATCH; i++) {
 		sender->frames[i] = frame;
 		sender->parts[i] = (struct iovec){&sender->frames[i], HEADERS + payload};
@@ -139,53 +100,12 @@ static void address(struct sender *sender, struct frame *frame)
 	uint32_t destination = sender->destination + (uint32_t)(flow % sender->services);
 	uint16_t port = (uint16_t)(FIRST_PORT + flow / sender->services);
 	uint64_t changed = (destination >> 16) + (destination & 0xffff);
-	uint16_t checksum = finish(sender->udp_sum + changed + port);
+	uint16_t checksum = frame_finish(sender->udp_sum + changed + port);
 
 	frame->ip.destination = htonl(destination);
-	frame->ip.checksum = finish(sender->ip_sum + changed);
+	frame->ip.checksum = frame_finish(sender->ip_sum + changed);
 	frame->udp.source = htons(port);
 	frame->udp.checksum = checksum ? checksum : 0xffff; /* RFC 768: 0 would say that there is none */
-}
-
-/* Send so many of the frames. Returns how many the driver took. */
-static uint64_t send_burst(struct sender *sender, int to, unsigned int count)
-{
-	unsigned int done = 0;
-	uint64_t taken = 0;
-
-	while (done < count) {
-		int sent = sendmmsg(to, sender->messages + done, count - done, 0);
-
-		if (sent > 0) {
-			taken += (unsigned int)sent;
-			done += (unsigned int)sent;
-		} else if (errno == ENOBUFS || errno == EAGAIN) {
-			done++; /* the other end of the cable had no room for this one */
-		} else if (errno != EINTR) {
-			load_fail("sendmmsg");
-		}
-	}
-	return taken;
-}
-
-static int open_interface(const char *name, uint8_t own_address[6])
-{
-	int to = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0); /* protocol 0: receives nothing */
-	int bypass = 1;
-	struct sockaddr_ll at = {.sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex(name)};
-	socklen_t length = sizeof(at);
-
-	if (to < 0)
-		load_fail("socket(AF_PACKET)");
-	if (at.sll_ifindex == 0)
-		load_fail(name);
-	if (setsockopt(to, SOL_PACKET, PACKET_QDISC_BYPASS, &bypass, sizeof(bypass)) != 0)
-		load_fail("PACKET_QDISC_BYPASS");
-	if (bind(to, (struct sockaddr *)&at, sizeof(at)) != 0 ||
-	    getsockname(to, (struct sockaddr *)&at, &length) != 0)
-		load_fail("bind(AF_PACKET)");
-	memcpy(own_address, at.sll_addr, 6);
-	return to;
 }
 
 int main(int count, char **words)
@@ -213,7 +133,7 @@ int main(int count, char **words)
 	if (sender.flows > sender.services * MOST_FLOWS)
 		load_refuse("--flows", NULL, "at most 50,000 for each destination");
 
-	int to = open_interface(interface, ethernet.source);
+	int to = frame_open(interface, ethernet.source);
 
 	if (!ether_aton_r(gateway, (struct ether_addr *)ethernet.destination))
 		load_refuse("--gateway", gateway, "a hardware address");
@@ -239,7 +159,7 @@ int main(int count, char **words)
 		}
 		for (unsigned int i = 0; i < burst; i++)
 			address(&sender, &sender.frames[i]);
-		taken += send_burst(&sender, to, burst);
+		taken += frame_send(to, sender.messages, burst);
 		offered += burst;
 		now = load_now();
 	}

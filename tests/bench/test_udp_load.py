@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,19 +88,96 @@ def test_the_figures_so_far_can_be_asked_for(cable: Cable) -> None:
     end(counting)
 
 
+@contextmanager
+def server(cable: Cable, name: int) -> Iterator[None]:
+    process = cable.receiver.call(
+        lambda: subprocess.Popen([build.program("server"), "--name", str(name)], stdout=subprocess.PIPE, text=True)
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    yield
+    process.terminate()
+    process.wait()
+
+
 @pytest.mark.kernel
 def test_a_probe_waits_for_who_is_wanted_and_gives_up(cable: Cable) -> None:
-    server = cable.receiver.call(
-        lambda: subprocess.Popen([build.program("server"), "--name", "7"], stdout=subprocess.PIPE, text=True)
-    )
-    assert server.stdout is not None
-    assert server.stdout.readline() == "ready\n"
     words = ["--destination", "192.0.2.2", "--port", "8082", "--timeout", "1000"]
-    said = cable.sender.run([build.program("udp_probe"), *words], input="7\n6\n").stdout.split()
-    server.terminate()
-    server.wait()
+    with server(cable, 7):
+        said = cable.sender.run([build.program("udp_probe"), *words], input="7\n6\n").stdout.split()
     assert said[0].isdigit()
     assert said[1:] == ["late"]
+
+
+def start_flows(cable: Cable, **options: int) -> subprocess.Popen[str]:
+    given = {"port": 8082, "flows": 8, "rate": 1000, "milliseconds": 200, "patience": 5000} | options
+    words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    command = [build.program("udp_flows"), "--destination", "192.0.2.2", *words]
+    return cable.sender.call(lambda: subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+
+
+def ask(cable: Cable, **options: int) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(start_flows(cable, **options).communicate()[0])
+    return result
+
+
+@pytest.mark.kernel
+def test_every_request_that_is_answered_is_accounted_for(cable: Cable) -> None:
+    with server(cable, 7):
+        asked = ask(cable)
+    assert asked["sent"] == asked["waited"]["count"] > 0
+    assert (asked["lost"], asked["misdelivered"], asked["leaving"]["flows"]) == (0, 0, 0)
+
+
+@pytest.mark.kernel
+def test_requests_that_nobody_answers_are_lost(cable: Cable) -> None:
+    cable.receiver.run(["iptables-legacy", "-A", "INPUT", "-p", "udp", "-j", "DROP"])
+    asked = ask(cable, patience=1)
+    assert asked["lost"] == asked["sent"] > 0
+    assert 0 < asked["last_lost"] < asked["seconds"]
+
+
+def wait_for_answers(cable: Cable, count: int) -> None:
+    """Until the receiver has sent so many more."""
+
+    def sent() -> int:
+        lines = Path("/proc/thread-self/net/snmp").read_text().splitlines()
+        names, values = (line.split() for line in lines if line.startswith("Udp: "))
+        return int(dict(zip(names, values, strict=True))["OutDatagrams"])
+
+    before = cable.receiver.call(sent)
+    while cable.receiver.call(sent) < before + count:
+        pass
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("leaving", [0, 7])
+def test_a_flow_that_another_backend_answers_is_noticed(cable: Cable, leaving: int) -> None:
+    with server(cable, 7):
+        asking = start_flows(cable, leaving=leaving, milliseconds=60_000, patience=1)
+        wait_for_answers(cable, 20)
+    with server(cable, 8):
+        wait_for_answers(cable, 20)
+        asking.terminate()
+        asked = json.loads(asking.communicate()[0])
+    moved, others = asked["leaving"]["moved"], asked["misdelivered"]
+    assert (moved, others) > (0, 0)
+    assert (others if leaving else moved) == 0
+    assert asked["leaving"]["flows"] == (8 if leaving else 0)
+
+
+@pytest.mark.kernel
+def test_a_flood_is_of_syns_from_everywhere(cable: Cable) -> None:
+    fixed = {"interface": "eth0", "gateway": cable.hardware_address, "destination": "192.0.2.2"}
+    words = [word for name, value in fixed.items() for word in (f"--{name}", value)]
+    rules = ["iptables-legacy -A INPUT -p tcp --syn -s 198.18.0.0/15", "iptables-legacy -A INPUT -p tcp"]
+    cable.receiver.run(["sh", "-c", "; ".join(f"{rule} -j DROP" for rule in rules)])
+    # Without a way back the kernel would drop them before.
+    cable.receiver.run(["ip", "route", "add", "198.18.0.0/15", "via", "192.0.2.1"])
+    said = cable.sender.run([build.program("syn_flood"), *words, "--rate", "5000", "--milliseconds", "100"]).stdout
+    counted = cable.receiver.run(["iptables-legacy", "-nvxL", "INPUT"]).stdout.splitlines()[2:]
+    assert [int(line.split()[0]) for line in counted] == [json.loads(said)["taken"], 0]
+    assert json.loads(said)["taken"] == json.loads(said)["offered"] > 100
 
 
 @pytest.mark.parametrize(
