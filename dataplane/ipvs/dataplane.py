@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from dataplane.errors import InputError
 from dataplane.interface import Applied, DataplaneError, Drift
 from dataplane.ipvs import kernel, marks, rules, sysctl
 from dataplane.ipvs.delivery import Delivery
-from dataplane.ipvs.kernel import Ipvs
+from dataplane.ipvs.kernel import Ipvs, TakenError
 from dataplane.ipvs.programmed import Programmed
 from dataplane.ipvs.ruleset import OutgrownError, Ruleset
 from dataplane.ipvs.servers import PICKS, SCHEDULERS, Servers, Update
@@ -25,6 +26,8 @@ from dataplane.nft.plan import Plan
 from dataplane.nft.transaction import Transaction
 from dataplane.nft.watch import Watch
 from dataplane.table import ForwardingTable, FrontendKey, Pick
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class IpvsDataplane:
         self._flows = FlowCleaner()
         self._table = ForwardingTable()
         self._applied = False
+        self._taken: frozenset[FrontendKey] = frozenset()  # by virtual servers of others
         self._state: _State | None = None  # None: not known, the next apply writes everything
 
     @property
@@ -99,7 +103,7 @@ class IpvsDataplane:
         elif changes:
             try:
                 operations = self._write_changes(self._state, table, changes)
-            except OutgrownError:
+            except (OutgrownError, TakenError):
                 full, operations = True, self._write_everything(table)
         else:
             with _reading():
@@ -114,10 +118,11 @@ class IpvsDataplane:
         """Whatever is there: virtual servers keep their connections, the tables are written anew in one transaction."""
         self._state = None
         sysctl.set_up()
-        state, changes = self._fresh(), Changes.between(ForwardingTable(), table)
-        update = state.servers.update(changes.frontends)
         transaction = Transaction()
         with _reading():
+            self._heed_others(table)
+            state, changes = self._fresh(), Changes.between(ForwardingTable(), table)
+            update = state.servers.update(changes.frontends)
             self._watch.reset()  # whatever was done to the tables, this repairs it
             servers = self._programmed.read() | update.servers
             operations = self._delivery.set_up()
@@ -163,8 +168,24 @@ class IpvsDataplane:
                 transaction.commit(self._channel)
                 self._watch.committed()
 
+    def _heed_others(self, table: ForwardingTable) -> None:
+        before, self._taken = self._taken, self._programmed.others()
+        for key in sorted(self._sticky_and_taken(table) - before):
+            _log.warning(
+                "ipvs: somebody else has a virtual server at %s (%s): it stays, and clients of the Service are not "
+                "remembered there, but hashed",
+                key,
+                table.frontends[key].service,
+            )
+
+    def _sticky_and_taken(self, table: ForwardingTable) -> set[FrontendKey]:
+        """Where clients would be remembered, were it not for virtual servers of others."""
+        free = Servers(self._scheduler)
+        found = ((key, table.frontends.get(key)) for key in self._taken)
+        return {key for key, frontend in found if frontend and free.remembering_pool(frontend)}
+
     def _fresh(self) -> _State:
-        return _State(Servers(self._scheduler), [Ruleset(layer, self._bits) for layer in self._layers])
+        return _State(Servers(self._scheduler, self._taken), [Ruleset(layer, self._bits) for layer in self._layers])
 
     # --- looking ------------------------------------------------------------------------------------------------
 
@@ -178,6 +199,10 @@ class IpvsDataplane:
             drifts.append(self._programmed.audit(dict(state.servers.all)))
             if self._applied:
                 drifts.append(Drift(missing=self._delivery.missing()))
+                freed = sorted(self._sticky_and_taken(self._table) - self._programmed.others())
+                drifts.append(
+                    Drift(tuple(f"ipvs: virtual server {key}, where nobody else has one now" for key in freed))
+                )
         drift = Drift(
             tuple(text for d in drifts for text in d.missing), tuple(text for d in drifts for text in d.foreign)
         )

@@ -95,6 +95,10 @@ Request = tuple[Command, bytes, str]
 """Command, body, and words for what it does."""
 
 
+class TakenError(DataplaneError):
+    """Somebody else has a virtual server where one of ours should be."""
+
+
 class Ipvs:
     """A socket to the IPVS of the network namespace in which it is made. DataplaneError where there is none."""
 
@@ -164,7 +168,7 @@ class Ipvs:
     def carry_out(self, requests: Sequence[Request]) -> None:
         """One after the other; the kernel knows no transactions here. The first refusal is raised, after all of them.
 
-        What is there already when it should be made, or gone when it should go, is as wanted.
+        What is gone already when it should go, is as wanted. DataplaneError, or TakenError if nothing else is wrong.
         """
         bodies = [_header(command) + body for command, body, _ in requests]
         try:
@@ -175,7 +179,8 @@ class Ipvs:
         if wrong:
             more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
             first = wrong[0]
-            raise DataplaneError(f"ipvs: cannot {requests[first.sequence][2]}: {_explained(first)}{more}")
+            kind = TakenError if all(refusal.code == errno.EEXIST for refusal in wrong) else DataplaneError
+            raise kind(f"ipvs: cannot {requests[first.sequence][2]}: {_explained(first)}{more}")
 
 
 def ipvs_is_there() -> bool:

@@ -16,7 +16,7 @@ from dataplane.interface import Drift
 from dataplane.ipvs import kernel
 from dataplane.ipvs.kernel import BRAND, Ipvs, Request, ServerKey, Service
 from dataplane.ipvs.servers import Server
-from dataplane.table import Endpoint
+from dataplane.table import Endpoint, FrontendKey
 
 #: Virtual servers that one call of `look` looks at.
 AT_ONCE = 50
@@ -50,6 +50,11 @@ class Programmed:
         }
         self._wanted, self._leaving, self._turn = {}, {}, deque()
         return dict.fromkeys(self._there)
+
+    def others(self) -> frozenset[FrontendKey]:
+        """Where somebody else has a virtual server."""
+        found = self._ipvs.services().items()
+        return frozenset(key.frontend for key, service in found if key.frontend and not service.flags & BRAND)
 
     # --- writing ------------------------------------------------------------------------------------------------
 

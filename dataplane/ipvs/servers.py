@@ -12,7 +12,8 @@ Session affinity is where the kernel forces another way: a virtual server with a
 translate ports (`ip_vs_sched_persist` keeps the port that the client wrote to). So:
 
     everybody at this address goes to the same pool     a virtual server at that address, which remembers clients
-    a NodePort, or clients with different pools         one with a mark, which hashes the client's address (Maglev)
+    a NodePort, clients with different pools, or        one with a mark, which hashes the client's address (Maglev)
+    somebody else's virtual server at this address
 
 Hashing knows no time, and a change of the pool moves few clients, but some.
 """
@@ -102,12 +103,15 @@ class Update:
 
 
 class Servers:
-    """The virtual servers of a table, group by group. Pure: nothing here talks to the kernel."""
+    """The virtual servers of a table, group by group. Pure: nothing here talks to the kernel.
 
-    def __init__(self, scheduler: str) -> None:
-        self._scheduler = scheduler
+    At the addresses that are `taken` others have virtual servers, so ours are found by marks there.
+    """
+
+    def __init__(self, scheduler: str, taken: frozenset[FrontendKey] = frozenset()) -> None:
+        self._scheduler, self.taken = scheduler, taken
         self._groups: dict[Group, _Known] = {}
-        self._taken: dict[Family, set[int]] = {family: set() for family in Family}
+        self._used_marks: dict[Family, set[int]] = {family: set() for family in Family}
 
     @property
     def all(self) -> Iterator[tuple[ServerKey, Server]]:
@@ -133,21 +137,21 @@ class Servers:
         return update
 
     def _settle(self, group: Group, known: _Known, update: Update) -> None:
-        pools = _pools(known.frontends.values())
+        pools = self._pools(known.frontends.values())
         if pools != known.pools:
             # Others of this group may have got another mark.
             update.frontends |= {key: f for key, f in known.frontends.items() if key not in update.frontends}
             known.pools = pools
         while len(known.marks) < len(pools):
             name = f"{group} {len(known.marks)}"
-            known.marks.append(marks.mark_for(name, self._taken[group.family]))
-            self._taken[group.family].add(known.marks[-1])
+            known.marks.append(marks.mark_for(name, self._used_marks[group.family]))
+            self._used_marks[group.family].add(known.marks[-1])
         before, known.servers = known.servers, dict(self._servers(group, known))
         for key in before.keys() | known.servers.keys():
             if before.get(key) != known.servers.get(key):
                 update.servers[key] = known.servers.get(key)
         if not known.frontends:
-            self._taken[group.family] -= set(known.marks)
+            self._used_marks[group.family] -= set(known.marks)
             del self._groups[group]
 
     def _servers(self, group: Group, known: _Known) -> Iterator[tuple[ServerKey, Server]]:
@@ -156,7 +160,7 @@ class Servers:
         for mark, pool in zip(known.marks, known.pools, strict=False):
             yield ServerKey(group.family, mark), Server(self._service(pool), _weights(pool), serving)
         for key, frontend in known.frontends.items():
-            pool_here = remembering_pool(frontend)
+            pool_here = self.remembering_pool(frontend)
             if pool_here is not None and pool_here.affinity is not None:
                 first = self._service(replace(pool_here, affinity=None))  # chooses for who is not known yet
                 service = first._replace(flags=first.flags | PERSISTENT, seconds=pool_here.affinity.seconds)
@@ -176,7 +180,7 @@ class Servers:
     def client_marks(self, frontend: Frontend) -> ClientMarks:
         """For a frontend of the present table."""
         known = self._groups[Group.of(frontend)]
-        remembers = remembering_pool(frontend) is not None
+        remembers = self.remembering_pool(frontend) is not None
 
         def mark(verdict: Verdict) -> int:
             if isinstance(verdict, Reject):
@@ -190,27 +194,25 @@ class Servers:
 
     def keys(self, frontend: Frontend) -> list[ServerKey]:
         """The virtual servers that a frontend of the present table leads to."""
-        if remembering_pool(frontend) is not None:
+        if self.remembering_pool(frontend) is not None:
             return [ServerKey(frontend.key.family, frontend=frontend.key)]
         known = self._groups[Group.of(frontend)]
         return [ServerKey(frontend.key.family, known.marks[known.pools.index(pool)]) for pool in frontend.pools]
 
+    def remembering_pool(self, frontend: Frontend) -> Pool | None:
+        """The pool of a frontend whose clients a virtual server at its own address can remember."""
+        pools = frontend.pools
+        if frontend.key.is_node_port or len(pools) != 1 or pools[0].affinity is None or frontend.key in self.taken:
+            return None
+        return pools[0]
 
-def remembering_pool(frontend: Frontend) -> Pool | None:
-    """The pool of a frontend whose clients a virtual server at its own address can remember."""
-    pools = frontend.pools
-    if frontend.key.is_node_port or len(pools) != 1 or pools[0].affinity is None:
-        return None
-    return pools[0]
-
-
-def _pools(frontends: Iterable[Frontend]) -> tuple[Pool, ...]:
-    """The distinct pools that need a mark, the widest first: so each mostly keeps its mark when endpoints change."""
-    found: dict[Pool, None] = {}
-    for frontend in frontends:
-        if remembering_pool(frontend) is None:
-            found |= dict.fromkeys(frontend.pools)
-    return tuple(sorted(found, key=lambda pool: (-len(pool.backends), pool.backends, str(pool.affinity))))
+    def _pools(self, frontends: Iterable[Frontend]) -> tuple[Pool, ...]:
+        """Distinct pools that need a mark, the widest first: so each mostly keeps its mark when endpoints change."""
+        found: dict[Pool, None] = {}
+        for frontend in frontends:
+            if self.remembering_pool(frontend) is None:
+                found |= dict.fromkeys(frontend.pools)
+        return tuple(sorted(found, key=lambda pool: (-len(pool.backends), pool.backends, str(pool.affinity))))
 
 
 def _weights(pool: Pool) -> dict[Endpoint, int]:

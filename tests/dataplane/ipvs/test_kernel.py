@@ -85,6 +85,41 @@ def test_what_is_not_ours_is_never_touched(in_new_namespace: Callable[..., Any])
     in_new_namespace(work)
 
 
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_virtual_server_of_somebody_else_at_a_service_s_address_stays_and_the_service_is_served(
+    in_new_namespace: Callable[..., Any], when: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sticky = table(ONE, OTHER, affinity=Affinity("default/web", 60))
+    theirs = ServerKey(Family.IPV4, frontend=VIP)
+
+    def make_theirs(ipvs: Ipvs) -> None:
+        backend = kernel.put_destination(theirs, Endpoint("10.9.9.9", 443), 1, new=True)
+        ipvs.carry_out([kernel.put_service(theirs, Service("wlc", 0, 0), new=True), backend])
+
+    def work() -> None:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        with closing(Ipvs()) as ipvs, closing(IpvsDataplane()) as dataplane:
+            if when == "meanwhile":
+                dataplane.apply(ForwardingTable())
+            make_theirs(ipvs)
+            before = state()[theirs]
+            dataplane.apply(sticky)
+            found = state()
+            assert found.pop(theirs) == before
+            ((service, weights),) = found.values()
+            assert (service.scheduler, set(weights)) == ("mh", {ONE.endpoint, OTHER.endpoint})
+            assert "somebody else has a virtual server at 10.96.0.10:80/TCP (default/web)" in caplog.text
+            assert not dataplane.audit()
+
+            ipvs.carry_out([kernel.delete_service(theirs)])
+            assert "where nobody else has one now" in str(dataplane.audit())
+            dataplane.apply(sticky)
+            assert [service.scheduler for service, _ in state().values()] == ["rr"]
+            assert not dataplane.audit()
+
+    in_new_namespace(work)
+
+
 def test_after_cleanup_nothing_is_left(in_new_namespace: Callable[..., Any]) -> None:
     def left() -> str:
         commands = (

@@ -139,6 +139,17 @@ class TestAffinity:
         )
         assert {server.service.scheduler for _, server in made(frontend).all} == {"mh"}
 
+    def test_where_somebody_else_has_a_virtual_server_hashing_does_too(self) -> None:
+        servers = Servers("rr", taken=frozenset((VIP,)))
+        frontends = table(everyone(VIP, self.POOL), everyone(EXTERNAL, self.POOL))
+        servers.update(Changes.between(ForwardingTable(), frontends).frontends)
+        by_key = dict(servers.all)
+        (hashing,) = servers.keys(frontends.frontends[VIP])
+        assert marks.is_ours(hashing.mark)
+        assert by_key[hashing].service.scheduler == "mh"
+        (remembering,) = servers.keys(frontends.frontends[EXTERNAL])
+        assert by_key[remembering].service.flags & PERSISTENT
+
 
 @given(st.lists(tables(), min_size=1, max_size=4))
 def test_after_any_changes_the_virtual_servers_are_those_of_the_last_table(given_tables: list[ForwardingTable]) -> None:
