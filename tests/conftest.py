@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from lab.network.syscalls import unshare_network
 
 # A slow machine is no reason to fail.
-settings.register_profile("svcplane", deadline=None, max_examples=60)
+settings.register_profile("svcplane", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("svcplane")
 
 

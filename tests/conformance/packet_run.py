@@ -28,7 +28,6 @@ from conformance.setting import GATEWAY_ADDRESS, NAMES, NODE_OF, SECONDARY_ADDRE
 from dataplane.interface import Dataplane, DataplaneError
 from dataplane.iptables import IptablesDataplane
 from dataplane.ipvs import IpvsDataplane
-from dataplane.ipvs.kernel import Ipvs
 from dataplane.nftables import NftablesDataplane
 from dataplane.reference import Outcome, decide
 from dataplane.table import ForwardingTable
@@ -36,6 +35,7 @@ from dataplane.userspace.dataplane import UserspaceDataplane
 from dataplane.userspace.limits import Limits
 from dataplane.userspace.queue_reader import package
 from dataplane.userspace.xdp.options import XdpOptions
+from kernel_features import lacks_ipvs
 from lab.network import probe as client
 from lab.network.namespace import Namespace
 from lab.network.network import Network
@@ -72,14 +72,6 @@ SMALL = Limits(4096, 1024, 256, 256, 1024, 1024, 256, 256, 1024, 1024)  #: enoug
 _ALL_ADDRESSES = {"node_port_addresses": ["0.0.0.0/0", "::/0"]}  #: the default of iptables mode
 
 
-def _lacks_ipvs() -> str:
-    try:
-        Ipvs().close()
-    except DataplaneError as error:
-        return str(error)
-    return ""
-
-
 def _lacks_netfilterqueue() -> str:
     try:
         package()
@@ -101,7 +93,7 @@ MODES = (
         asks_later=True,
         lacks=_lacks_netfilterqueue,
     ),
-    Mode("ipvs", "nftables", IpvsDataplane, lacks=_lacks_ipvs),
+    Mode("ipvs", "nftables", IpvsDataplane, lacks=lacks_ipvs),
 )
 
 

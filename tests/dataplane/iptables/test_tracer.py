@@ -1,13 +1,11 @@
 """The rules, walked as a kernel walks them, decide as the reference does: for any table, packet and outcome of chance.
 
-Where kube-proxy's layout is known to decide otherwise, and docs/iptables-mode.md says so, the difference is written
-down here too: `carried_out` and `is_masqueraded` hold all of them.
+Where kube-proxy's layout is known to decide otherwise, `kube_proxy_layout` says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -17,41 +15,20 @@ import strategies
 from cluster import ADDRESSES, HOST_ADDRESSES, state
 from dataplane.iptables import tree
 from dataplane.iptables.chain import Layout, Options
-from dataplane.reference import Decision, Outcome, Packet, State
-from dataplane.table import Endpoint, Family, Forward, ForwardingTable, Frontend, Protocol
+from dataplane.reference import Outcome, Packet, State
+from dataplane.table import Endpoint, Family, ForwardingTable, Protocol
 from flows import every_decision, packet
 from iptables_tracer import Tracer, Way
+from kube_proxy_layout import carried_out, translated
 
 CLIENTS = ("c1", "b1", "b3", "n1", "n2", "x1", "203.0.113.9", "2001:db8::99")
 INTERFACES = ("eth0", "cni0", "pod-c1")
 
 
-def carried_out(table: ForwardingTable) -> ForwardingTable:
-    """What iptables mode makes of a table: as kube-proxy, it leaves alone what no frontend takes, and keeps nobody out
-    where there is nothing to be kept out of."""
-    frontends = {key: replace(f, sources=None) if _refuses_all(f, table) else f for key, f in table.frontends.items()}
-    return replace(table, frontends=frontends, cluster_ips=frozenset(), service_cidrs=frozenset())
-
-
-def _refuses_all(frontend: Frontend, table: ForwardingTable) -> bool:
-    told = table.detect_local.applies_to(frontend.key.family)
-    verdicts = frontend.verdicts if told else frontend.verdicts[1:]
-    return not any(isinstance(verdict, Forward) for verdict in verdicts)
-
-
-def is_masqueraded(decision: Decision, sent: Packet) -> bool:
-    """Whoever reaches himself is masqueraded, also if he is on another node."""
-    backend = decision.backend
-    if backend is None:
-        return False
-    stays_here = sent.interface is not None and backend.address in HOST_ADDRESSES
-    return decision.masquerade or (backend.address == sent.source.address and not stays_here)
-
-
 def expected(table: ForwardingTable, sent: Packet, known: State) -> dict[tuple[Outcome, Endpoint, bool], float]:
     """What can happen, and how likely, as the reference has it."""
     return {
-        (d.outcome, d.packet.destination, is_masqueraded(d, sent)): float(d.probability)
+        (d.outcome, d.packet.destination, translated(d, sent, known).masquerade): float(d.probability)
         for d in every_decision(carried_out(table), sent, known)
     }
 

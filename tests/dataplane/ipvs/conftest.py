@@ -8,23 +8,14 @@ from typing import Any
 
 import pytest
 
-from dataplane.interface import DataplaneError
 from dataplane.ipvs import IpvsDataplane
-from dataplane.ipvs.kernel import Ipvs
 from dataplane.table import ForwardingTable
-
-
-def _lacks_ipvs() -> str:
-    try:
-        Ipvs().close()
-    except DataplaneError as error:
-        return str(error)
-    return ""
+from kernel_features import lacks_ipvs
 
 
 @pytest.fixture
 def kernel_with_ipvs() -> None:
-    if reason := _lacks_ipvs():
+    if reason := lacks_ipvs():
         pytest.skip(reason)
 
 
