@@ -98,6 +98,22 @@ REQUIREMENTS = (
     Requirement("RFC 1812 4.3.2.8, RFC 4443 2.4 f", "errors of our own are limited in number"),
 )
 
+INVARIANTS = (
+    Requirement("invariant 1", "a packet translated there and back is the same bytes"),
+    Requirement("invariant 2", "a checksum that follows the changes is the one computed anew"),
+    Requirement("invariant 3", "the backend of a flow never changes while the flow lives"),
+    Requirement("invariant 4", "nothing goes to an endpoint that is neither ready nor serving while it terminates"),
+    Requirement("invariant 5", "once the last endpoint of a UDP Service is gone, no flow points to it"),
+    Requirement("invariant 6", "never more flows than fit; who has to go is as stated; in is out and what was dropped"),
+    Requirement("invariant 7", "nothing but addresses, ports and checksums is written"),
+    Requirement("invariant 8", "the same seed and packets give the same"),
+    Requirement("invariant 9", "after a restart with what was saved, all is decided as before"),
+    Requirement("invariant 10", "two engines with one key pick the same backend by Maglev"),
+)
+"""True of any history, whoever asks."""
+
+EVERYTHING = REQUIREMENTS + INVARIANTS
+
 
 def requirement(name: str, *, kept: str = "") -> Callable[[_T], _T]:
     """Nothing but words for people, and for `held`."""
@@ -122,11 +138,14 @@ def _of(module: ast.Module) -> Iterator[Held]:
 
 def page() -> str:
     found = held()
-    rows = (
+    return _HEAD + _rows(REQUIREMENTS, found) + _MIDDLE + _rows(INVARIANTS, found) + _FOOT
+
+
+def _rows(of: tuple[Requirement, ...], found: list[Held]) -> str:
+    return "".join(
         f"| {one.name} | {one.asks} | {one.reason or ', '.join(h.words for h in found if h.name == one.name)} |\n"
-        for one in REQUIREMENTS
+        for one in of
     )
-    return _HEAD + "".join(rows) + _FOOT
 
 
 _HEAD = """\
@@ -137,6 +156,15 @@ concern everything. Each test, in `tests/dataplane/userspace`, says which requir
 tests/requirement.py` puts it in here. What no test holds has its reason.
 
 | requirement | asks for | here |
+|---|---|---|
+"""
+
+_MIDDLE = """
+## Invariants
+What no RFC says, and must be true of any history of connections, answers, changes and time. Each is one property in
+`tests/dataplane/userspace/test_invariants.py`, tried on histories drawn by chance.
+
+| invariant | says | here |
 |---|---|---|
 """
 
