@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bench import report
-from bench.harness.fixtures import add_options, arenas, contenders_of, plan, record, scales, stage
+from bench.harness.fixtures import add_options, arenas, contenders_of, plan, plan_of, record, scales, stage
+from bench.harness.record import Record, Session
+from bench.report import Figure
 from bench.workload import ENDPOINTS, Shape
 
 __all__ = ["arenas", "plan", "record", "stage"]  # fixtures
@@ -66,16 +66,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="needs root, for a network namespace of its own"))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    output: str | None = config.getoption("--output")
+    file = Path(output) if output else RESULTS / f"run-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    session = Session(plan_of(config), file, config.getoption("--minutes"))
+    config.pluginmanager.register(session, Session.NAME)
+
+
 @pytest.fixture(scope="session")
-def figures() -> Iterator[list[report.Figure]]:
-    """Put figures in; at the end they are shown, and saved as JSON in bench/results/."""
-    collected: list[report.Figure] = []
-    yield collected
-    if collected:
-        report.show("Programming time", collected)
-        file = RESULTS / f"programming-{time.strftime('%Y%m%d-%H%M%S')}.json"
-        report.save(file, collected)
-        print(f"saved as {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}")
+def figures(record: Record) -> list[Figure]:
+    """Put figures in; they are shown at the end, and saved with all others of the run."""
+    return record.sheet("How long until the kernel does what the cluster says?")
 
 
 def _scale(item: pytest.Item) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from typing import Any
 import pytest
 from cffi import FFI
 
-from bench import engine_instructions, report
-from bench.conftest import RESULTS
+from bench import engine_instructions
 from bench.engine_batches import BATCH, Run
 from bench.engine_scenarios import SCENARIOS, STRIDE, Scenario, packets, table
+from bench.harness.record import Record
 from bench.report import Figure
 from dataplane.table import Family, ForwardingTable
 from dataplane.userspace.engine import Engine
@@ -32,12 +31,9 @@ from native.library import ffi, lib
 LIMITS = Limits(flows=1 << 21)
 
 
-@pytest.fixture(scope="module")
-def engine_figures() -> Iterator[list[Figure]]:
-    collected: list[Figure] = []
-    yield collected
-    report.show("Engine", collected)
-    report.save(RESULTS / f"engine-{time.strftime('%Y%m%d-%H%M%S')}.json", collected)
+@pytest.fixture(scope="session")
+def engine_figures(record: Record) -> list[Figure]:
+    return record.sheet("What does a packet cost in the C engine, and what does a table?")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: f"{s.name}, {s.services} Services")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from bench.harness.arena import SENDER_IS_THE_LIMIT, Arena, Sample
 from bench.harness.check import complain
 from bench.harness.entrant import Entrant
-from bench.harness.fixtures import Record
 from bench.harness.generators import ask, time_at
+from bench.harness.record import Record
 from bench.harness.results import Metric
 
 RATE = Metric("How many connections a second?", "answered", "connections/s", True, "32 at a time")

@@ -6,8 +6,8 @@ from bench.harness import cluster
 from bench.harness.arena import SENDER_IS_THE_LIMIT, Arena, Sample
 from bench.harness.check import complain
 from bench.harness.entrant import Entrant
-from bench.harness.fixtures import Record
 from bench.harness.generators import ask, stream
+from bench.harness.record import Record
 from bench.harness.results import Metric
 from bench.test_how_fast_are_connections import BUSY
 

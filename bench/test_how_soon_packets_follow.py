@@ -14,9 +14,10 @@ from bench.harness import cluster
 from bench.harness.arena import Arena, Sample
 from bench.harness.check import WrongAnswerError
 from bench.harness.entrant import Entrant
-from bench.harness.fixtures import Record
 from bench.harness.host import Program
+from bench.harness.record import Record
 from bench.harness.results import Measured, Metric
+from bench.harness.statistics import FEWEST
 from bench.load import build
 
 SCALES = (1000, 10_000)  #: numbers of Services that tell enough
@@ -62,7 +63,7 @@ def _found(probe: Program, backend: int) -> None:
 
 
 def test_how_soon_packets_follow_a_change(stage: Arena, record: Record) -> None:
-    record.add(stage.measure([REACTION], Canary(stage).move, warm_up=False))
+    record.add(stage.measure([REACTION], Canary(stage).move, warm_up=False, rounds=FEWEST))
 
 
 def test_how_long_the_start_took_and_how_much_memory_it_takes(stage: Arena, record: Record) -> None:

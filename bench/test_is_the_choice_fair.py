@@ -6,10 +6,10 @@ from bench.harness import cluster
 from bench.harness.arena import Arena, Sample
 from bench.harness.check import complain
 from bench.harness.entrant import Entrant
-from bench.harness.fixtures import Record
 from bench.harness.generators import ask
+from bench.harness.record import Record
 from bench.harness.results import Metric
-from bench.harness.statistics import chi_square
+from bench.harness.statistics import FEWEST, chi_square
 from bench.harness.target import Target
 
 SCALES = (1000,)  #: numbers of Services that tell enough
@@ -46,8 +46,8 @@ def _answers(entrant: Entrant, target: Target) -> dict[str, int]:
 
 
 def test_does_every_backend_get_its_share(stage: Arena, record: Record) -> None:
-    record.add(stage.measure([CHANCE, UNEVEN], shares, warm_up=False))
+    record.add(stage.measure([CHANCE, UNEVEN], shares, warm_up=False, rounds=FEWEST))
 
 
 def test_does_affinity_hold_under_load(stage: Arena, record: Record) -> None:
-    record.add(stage.measure([STRAYED], affinity, warm_up=False))
+    record.add(stage.measure([STRAYED], affinity, warm_up=False, rounds=FEWEST))

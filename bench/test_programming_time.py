@@ -58,7 +58,7 @@ def test_how_long_for_the_shape_that_kube_proxy_uses(
     if request.config.getoption("--without-contenders"):
         pytest.skip("--without-contenders")
     measured = measure("bench.kube_proxy_shape", services)
-    who = "kube-proxy's shape by nft"
+    who = "nft, in the shape that kube-proxy uses"
     figures += [
         Figure(who, services, COLD, measured["cold_s"], "s"),
         Figure(who, services, CHANGE, measured["change_median_ms"], "ms"),

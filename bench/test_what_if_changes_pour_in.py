@@ -20,8 +20,8 @@ from bench.harness import cluster
 from bench.harness.arena import Arena, Sample
 from bench.harness.check import complain
 from bench.harness.entrant import Entrant
-from bench.harness.fixtures import Record
 from bench.harness.generators import ask, figures_of, start_asking, start_flows, time_at
+from bench.harness.record import Record
 from bench.harness.results import Metric
 
 SCALES = (1000, 10_000)  #: numbers of Services that tell enough

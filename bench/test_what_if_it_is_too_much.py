@@ -14,9 +14,9 @@ import pytest
 
 from bench.harness.arena import Arena, Sample
 from bench.harness.entrant import Entrant
-from bench.harness.fixtures import Record
 from bench.harness.generators import Packets, figures_of, send_packets, start_flows, start_packets
 from bench.harness.host import Host
+from bench.harness.record import Record
 from bench.harness.results import Metric
 
 SCALES = (1000,)  #: numbers of Services that tell enough

@@ -12,8 +12,8 @@ import pytest
 
 from bench.harness.arena import Arena, Sample
 from bench.harness.entrant import Entrant
-from bench.harness.fixtures import Record
 from bench.harness.generators import figures_of, flood, start_asking
+from bench.harness.record import Record
 from bench.harness.results import Metric
 
 SCALES = (1000,)  #: numbers of Services that tell enough

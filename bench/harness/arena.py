@@ -13,28 +13,29 @@ from pathlib import Path
 from bench.harness.api_server import Api
 from bench.harness.contenders import Contender
 from bench.harness.entrant import FAILURES, Entrant, entered
-from bench.harness.results import Measured, Metric
+from bench.harness.results import AT_LEAST, Measured, Metric
 from bench.harness.world import Here, Site
 
 Sample = Mapping[Metric, float]
 
 #: In a sample, 1.0 if the load generator could not do more. Becomes a note, if that was so in most samples.
 SENDER_IS_THE_LIMIT = Metric("", "the sender is the limit", "", more_is_better=False)
-AT_LEAST = "at least: the sender could not do more"
 
 
 @dataclass(frozen=True)
 class Plan:
     """How thoroughly."""
 
-    rounds: int = 5
-    seconds: float = 0.5  #: of each sample
-    warm_up: float = 0.1  #: seconds of the same before it, which do not count
+    rounds: int = (
+        9  #: one of them may be disturbed without changing a verdict; more short samples say more than few long
+    )
+    seconds: float = 0.25  #: of each sample
+    warm_up: float = 0.05  #: seconds of the same before it, which do not count
     start_limit: float = 120.0  #: seconds that a contender may take until it answers right
 
     @staticmethod
     def quick() -> Plan:
-        return Plan(seconds=0.2, warm_up=0.05, start_limit=40.0)
+        return Plan(rounds=6, seconds=0.15, start_limit=40.0)
 
 
 class Arena:
@@ -56,51 +57,76 @@ class Arena:
     ) -> list[Measured]:
         """Take a sample of each contender in turn, round after round, and see that all were right before and after.
 
-        `sample` measures for so many seconds. One that fails breaks its contender, and is told in place of figures.
-        `rounds` is for samples that are long, or count what must not happen at all: a median would hide it.
+        `sample` measures for so many seconds. One that fails is taken again, once, and that is noted. Who fails twice
+        is BROKEN in this question, which is told in place of figures; who answers wrong before or after it is BROKEN
+        from then on. `rounds` is for samples that are long, or count what must never happen: a median would hide it.
         """
-        taken: dict[tuple[str, Metric], list[float]] = {}
+        turns = [Turns(entrant) for entrant in self.entrants]
         self._verify()
         for _ in range(rounds or self.plan.rounds):
-            for entrant in self._well():
-                with entrant.turn():
-                    try:
-                        if warm_up:
-                            sample(entrant, self.plan.warm_up)
-                        figures = sample(entrant, self.plan.seconds)
-                    except FAILURES as error:
-                        entrant.trouble = f"BROKEN: {error}"
-                        continue
-                for metric, value in figures.items():
-                    taken.setdefault((entrant.name, metric), []).append(value)
+            for each in turns:
+                if not each.trouble:
+                    each.take(sample, self.plan.seconds, self.plan.warm_up if warm_up else 0)
         self._verify()
-        return [
-            _measured(metric, entrant, taken)
-            for entrant in self.entrants
-            for metric in metrics
-            if entrant.trouble or (entrant.name, metric) in taken
-        ]
-
-    def _well(self) -> list[Entrant]:
-        return [entrant for entrant in self.entrants if not entrant.trouble]
+        return [found for each in turns for metric in metrics if (found := each.measured(metric)) is not None]
 
     def _verify(self) -> None:
-        for entrant in self._well():
+        for entrant in self.entrants:
             entrant.verify()
 
 
-def _measured(metric: Metric, entrant: Entrant, taken: Mapping[tuple[str, Metric], Sequence[float]]) -> Measured:
-    samples = () if entrant.trouble else tuple(taken[entrant.name, metric])
-    limits = taken.get((entrant.name, SENDER_IS_THE_LIMIT), ())
-    notes = (AT_LEAST,) if limits and 2 * sum(limits) > len(limits) else ()
-    return Measured(metric, entrant.name, entrant.services, samples, entrant.trouble, notes)
+class Turns:
+    """The samples of one contender, in one question."""
+
+    def __init__(self, entrant: Entrant) -> None:
+        self._entrant = entrant
+        self._taken: dict[Metric, list[float]] = {}
+        self._failed: list[str] = []
+
+    @property
+    def trouble(self) -> str:
+        if self._entrant.trouble or len(self._failed) < 2:
+            return self._entrant.trouble
+        return f"BROKEN: {self._failed[-1]}"
+
+    def take(self, sample: Callable[[Entrant, float], Sample], seconds: float, warm_up: float) -> None:
+        with self._entrant.turn():
+            while not self.trouble:
+                try:
+                    if warm_up:
+                        sample(self._entrant, warm_up)
+                    figures = sample(self._entrant, seconds)
+                except FAILURES as error:
+                    self._failed.append(str(error))
+                    continue
+                for metric, value in figures.items():
+                    self._taken.setdefault(metric, []).append(value)
+                return
+
+    def measured(self, metric: Metric) -> Measured | None:
+        """None if the contender has nothing of this kind."""
+        if not self.trouble and metric not in self._taken:
+            return None
+        samples = () if self.trouble else tuple(self._taken[metric])
+        limits = self._taken.get(SENDER_IS_THE_LIMIT, ())
+        notes = [f"once it failed: {error}" for error in self._failed]
+        if 2 * sum(limits) > len(limits):
+            notes.append(AT_LEAST)
+        return Measured(metric, self._entrant.name, self._entrant.services, samples, self.trouble, tuple(notes))
 
 
 @contextmanager
-def arena(services: int, contenders: Sequence[Contender], plan: Plan, site: Site | None = None) -> Iterator[Arena]:
+def arena(
+    services: int,
+    contenders: Sequence[Contender],
+    plan: Plan,
+    site: Site | None = None,
+    excused: Mapping[str, str] | None = None,
+) -> Iterator[Arena]:
     """Build a world for each, start everybody one after the other, and take all away at the end.
 
-    Worlds are made on this machine, or where `site` says.
+    Worlds are made on this machine, or where `site` says. Those who are `excused`, for the reason that is told, are
+    not started.
     """
     site = site or Here()
     with ExitStack() as stack:
@@ -117,6 +143,9 @@ def arena(services: int, contenders: Sequence[Contender], plan: Plan, site: Site
         stack.callback(api.close)
         stack.enter_context(site.reaching(api.port))
         for entrant in entrants:
+            entrant.trouble = (excused or {}).get(entrant.name, "")
+            if entrant.trouble:
+                continue
             entrant.start(plan.start_limit)
             with entrant.turn():  # and then stand still until it is asked
                 time.sleep(0.1)

@@ -23,6 +23,9 @@ CEILING = "no service"
 
 KUBECONFIG = "{kubeconfig}"  #: in a command: where the path goes
 
+#: Those that are measured with one number of Services only, since they differ little from another one.
+ASIDE = ("userspace nfqueue python", "userspace af_xdp polling", "iptables-legacy tree")
+
 #: Modes that come in several shapes: what each is called, and its flags.
 VARIANTS: Mapping[str, Sequence[tuple[str, Sequence[str]]]] = {
     "userspace": (
@@ -59,6 +62,7 @@ class Contender:
     iptables: str = ""  #: the variant that "iptables" must be, for those who do not choose themselves
     reads_endpoints: bool = False  #: and not EndpointSlices
     absent: str = ""  #: why it cannot take part here
+    aside: bool = False  #: it differs little from another one: one number of Services is enough for it
 
     @property
     def is_ceiling(self) -> bool:
@@ -89,7 +93,7 @@ def _svcplane(program: str) -> Iterator[Contender]:
     for mode in mode_names():
         for name, flags in VARIANTS.get(mode, ((mode, ()),)):
             command = (program, "agent", *_COMMON, f"--proxy-mode={mode}", *flags)
-            yield Contender(f"svcplane {name}", VERSION, command)
+            yield Contender(f"svcplane {name}", VERSION, command, aside=name in ASIDE)
 
 
 def _kube_proxy(program: Path, flags: Sequence[str]) -> Iterator[Contender]:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.harness import machine
 from bench.harness.arena import Arena, Plan, arena
 from bench.harness.contenders import Contender, chosen, everybody
 from bench.harness.machines import Machines, Place, of_vagrant
-from bench.harness.results import Measured, Metric, Results
+from bench.harness.record import Record, Session
 from bench.harness.world import Here, Site
 from dataplane.errors import InputError
 
-QUICK_CONTENDERS = "*nftables,*legacy,*ipvs,*userspace*"
+QUICK_CONTENDERS = "*nftables,*legacy,*ipvs,*nfqueue,*af_xdp"
 SVCPLANE_AWAY = "/svcplane/.venv/bin/svcplane"  #: on other machines: vagrant/ puts it there
 KILLS, QUICK_KILLS = 20, 1
 QUICK_SCALES, FULL_SCALES = "1000", "10,1000,10000,30000"
@@ -38,6 +36,7 @@ def add_options(group: pytest.OptionGroup) -> None:
     group.addoption("--scales", help=f"numbers of Services for packets (default: {FULL_SCALES}; quick: {QUICK_SCALES})")
     group.addoption("--rounds", type=int, help="samples of each figure")
     group.addoption("--kills", type=int, help=f"how often agents are killed (default: {KILLS}; quick: {QUICK_KILLS})")
+    group.addoption("--minutes", type=float, help="after so many, no further question is asked")
     group.addoption("--output", metavar="FILE", help="where the results go, as JSON (default: in bench/results)")
 
 
@@ -76,20 +75,31 @@ def contenders_of(config: pytest.Config) -> list[Contender]:
         raise pytest.UsageError(str(error)) from None
 
 
+ASIDE_AT = 1000  #: Services, for contenders that are measured with one number of them
+
+
 class Arenas:
     """The arena of the size asked for last; building one takes a while, so the questions come size by size."""
 
-    def __init__(self, contenders: Sequence[Contender], plan: Plan, site: Site) -> None:
+    def __init__(self, contenders: Sequence[Contender], plan: Plan, site: Site, sizes: Sequence[int]) -> None:
         self.contenders = contenders
         self.plan = plan
         self.site = site
+        self.aside_at = ASIDE_AT if ASIDE_AT in sizes else sizes[0]
         self._stack = ExitStack()
         self._current: Arena | None = None
+        self._too_slow: dict[str, str] = {}  #: with fewer Services, and so with more
 
     def of(self, services: int) -> Arena:
         if self._current is None or self._current.services != services:
             self.close()
-            self._current = self._stack.enter_context(arena(services, self.contenders, self.plan, self.site))
+            taking_part = [c for c in self.contenders if not c.aside or services == self.aside_at]
+            built = arena(services, taking_part, self.plan, self.site, self._too_slow)
+            self._current = self._stack.enter_context(built)
+            for entrant in self._current.entrants:
+                if entrant.trouble.startswith("TOO SLOW"):
+                    told = f"TOO SLOW: with {services:,} Services, and not tried with more"
+                    self._too_slow.setdefault(entrant.name, told)
         return self._current
 
     def close(self) -> None:
@@ -97,26 +107,20 @@ class Arenas:
         self._stack.close()
 
 
-class Record:
-    """Where all figures of a run go."""
-
-    def __init__(self, results: Results) -> None:
-        self.results = results
-
-    def add(self, measured: Sequence[Measured]) -> None:
-        self.results.measured.extend(measured)
+def plan_of(config: pytest.Config) -> Plan:
+    chosen = Plan.quick() if config.getoption("--quick") else Plan()
+    return replace(chosen, rounds=config.getoption("--rounds") or chosen.rounds)
 
 
 @pytest.fixture(scope="session")
 def plan(request: pytest.FixtureRequest) -> Plan:
-    chosen = Plan.quick() if request.config.getoption("--quick") else Plan()
-    rounds: int | None = request.config.getoption("--rounds")
-    return Plan(rounds or chosen.rounds, chosen.seconds, chosen.warm_up, chosen.start_limit)
+    return plan_of(request.config)
 
 
 @pytest.fixture(scope="session")
 def arenas(request: pytest.FixtureRequest, plan: Plan) -> Iterator[Arenas]:
-    all_of_them = Arenas(contenders_of(request.config), plan, site_of(request.config))
+    config = request.config
+    all_of_them = Arenas(contenders_of(config), plan, site_of(config), scales(config, None))
     try:
         yield all_of_them
     finally:
@@ -125,20 +129,11 @@ def arenas(request: pytest.FixtureRequest, plan: Plan) -> Iterator[Arenas]:
 
 
 @pytest.fixture(scope="session")
-def record(request: pytest.FixtureRequest, plan: Plan) -> Iterator[Record]:
-    """Put figures in; at the end they are saved."""
-    from bench.conftest import RESULTS
-
-    began, noise = time.time(), machine.Noise()
-    method = {"rounds": str(plan.rounds), "seconds of a sample": f"{plan.seconds:g}"}
-    record = Record(Results(machine.describe(), method, {}))
-    yield record
-    record.results.machine |= noise.told()
-    record.add(_figures_since(RESULTS, began))
-    output = request.config.getoption("--output")
-    file = Path(output) if output else RESULTS / f"run-{time.strftime('%Y%m%d-%H%M%S')}.json"
-    record.results.save(file)
-    print(f"\nsaved as {file}; bench/report {file} makes a page of it")
+def record(request: pytest.FixtureRequest) -> Record:
+    """Put figures in; they are saved after each question."""
+    session = request.config.pluginmanager.get_plugin(Session.NAME)
+    assert isinstance(session, Session)
+    return session.record
 
 
 @pytest.fixture
@@ -148,18 +143,3 @@ def stage(arenas: Arenas, record: Record, scale: int) -> Arena:
     record.results.machine |= arenas.site.described
     record.results.contenders |= {c.name: c.version for c in arenas.contenders}
     return arena
-
-
-def _figures_since(folder: Path, began: float) -> list[Measured]:
-    """What the other measurements of the same run have saved: one value each, and less is better."""
-    return [
-        Measured(
-            Metric(file.name.split("-")[0], figure["what"], figure["unit"], more_is_better=False),
-            figure["subject"],
-            figure["services"],
-            (figure["value"],),
-        )
-        for file in sorted(folder.glob("*.json"))
-        if file.stat().st_mtime >= began
-        for figure in json.loads(file.read_text()).get("figures", ())
-    ]

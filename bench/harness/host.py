@@ -71,7 +71,10 @@ class Program:
 
     def wait(self, timeout: float | None = None) -> str:
         """What it still says, when it has ended by itself. CommandFailedError for another exit code than 0."""
-        said, _ = self._process.communicate(timeout=timeout)
+        try:
+            said, _ = self._process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            raise CommandFailedError(f"{self._what}: not done after {timeout:g} s") from None
         if self._process.returncode != 0:
             raise CommandFailedError(f"{self._what}: exit code {self._process.returncode}: {said[-1000:]}")
         return said

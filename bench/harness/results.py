@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 FORMAT = 1
+AT_LEAST = "at least: the sender could not do more"  #: a note
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,12 @@ class Measured:
     samples: Sequence[float] = ()
     trouble: str = ""  #: starts with ABSENT, TOO SLOW or BROKEN
     notes: Sequence[str] = ()
+    bar: float | None = None  #: what should be reached, in the same unit
+
+    @property
+    def at_least(self) -> bool:
+        """Whether the sender was the limit."""
+        return AT_LEAST in self.notes
 
     @property
     def value(self) -> float | None:
@@ -56,7 +63,9 @@ class Results:
     def save(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         contents = {"format": FORMAT} | asdict(self)
-        file.write_text(json.dumps(contents, indent=1) + "\n")
+        new = file.with_name(f"{file.name}.new")  # whoever reads it meanwhile, or after a crash, finds a whole one
+        new.write_text(json.dumps(contents, indent=1) + "\n")
+        new.replace(file)
 
     @staticmethod
     def load(file: Path) -> Results:
@@ -70,4 +79,5 @@ class Results:
 
 def _measured(each: dict[str, Any]) -> Measured:
     samples, notes = tuple(each["samples"]), tuple(each["notes"])
-    return Measured(Metric(**each["metric"]), each["contender"], each["services"], samples, each["trouble"], notes)
+    metric = Metric(**each["metric"])
+    return Measured(metric, each["contender"], each["services"], samples, each["trouble"], notes, each.get("bar"))

@@ -5,7 +5,9 @@
     bench/report BEFORE.json AFTER.json   what has changed beyond noise
 
 A run is written as bench/results/report/: run.json, index.html and summary.md (or --to FOLDER). With --docs FILE the
-tables of that Markdown file are replaced by this run's, from the line that says where they begin.
+tables of that Markdown file are replaced by this run's, from the line that says where they begin; with --readme FILE a
+short one, between two such lines. What was measured is saved after each question, so a run that is interrupted has a
+page, too: bench/report bench/results/report/run.json
 """
 
 from __future__ import annotations
@@ -17,10 +19,18 @@ from pathlib import Path
 
 from bench.harness.results import Results
 from bench.page.compare import compare
+from bench.page.overview import overview
 
 BENCH = Path(__file__).parent.parent
 QUESTIONS = sorted(str(file) for file in BENCH.glob("test_*.py") if "stage: Arena" in file.read_text())
-MORE = [str(BENCH / "test_programming_time.py"), str(BENCH / "test_engine.py")]  #: in a full run
+MORE = [  #: in a full run; kube-proxy's part of test_agent.py is asked in turns by test_how_soon_packets_follow.py
+    str(BENCH / "test_programming_time.py"),
+    str(BENCH / "test_engine.py"),
+    f"{BENCH / 'test_agent.py'}::test_how_long_until_packets_follow_the_agent",
+]
+SIZES = "1000,10000,1000x100,1x10000"  #: of clusters, for those
+README_BEGIN = "<!-- Written by bench/report --readme README.md, from here -->\n"
+README_END = "<!-- to here -->\n"
 BEGIN = "<!-- From here on written by bench/report. -->\n"
 
 
@@ -30,6 +40,7 @@ def main() -> int:
     )
     parser.add_argument("--to", type=Path, default=BENCH / "results" / "report", metavar="FOLDER")
     parser.add_argument("--docs", type=Path, metavar="FILE")
+    parser.add_argument("--readme", type=Path, metavar="FILE")
     options, words = parser.parse_known_args()
     files = [Path(word) for word in words if word.endswith(".json") and not word.startswith("-")]
     try:
@@ -37,16 +48,25 @@ def main() -> int:
             print(compare(*map(Results.load, files)), end="")
             return 0
         run = files[0] if files else options.to / "run.json"
-        if not files and (code := _measure(run, words)) != 0:
-            return code
-        write(Results.load(run), options.to)
+        code = 0
+        if not files:
+            run.unlink(missing_ok=True)  # of an earlier time: its figures are none of this run
+            code = _measure(run, words)
+            if not run.exists():
+                return code or 1
+        results = Results.load(run)
+        write(results, options.to)
         if options.docs:
             publish((options.to / "summary.md").read_text(), options.docs)
+        if options.readme:
+            publish(overview(results), options.readme, README_BEGIN, README_END)
     except (OSError, ValueError) as error:
         print(f"bench/report: {error}", file=sys.stderr)
         return 2
     print(f"{options.to / 'index.html'}\n{options.to / 'summary.md'}")
-    return 0
+    if code:
+        print("bench/report: some questions failed, see above; the page has what was measured", file=sys.stderr)
+    return code
 
 
 def write(results: Results, folder: Path) -> None:
@@ -60,18 +80,25 @@ def write(results: Results, folder: Path) -> None:
     (folder / "summary.md").write_text(markdown(results))
 
 
-def publish(summary: str, file: Path) -> None:
-    """Put a run's tables into a page of the documentation. ValueError if it does not say where."""
-    text, found, _ = file.read_text().partition(BEGIN)
+def publish(tables: str, file: Path, begin: str = BEGIN, end: str = "") -> None:
+    """Put a run's tables into a page of the documentation, between two lines, or after the first one if there is no
+    second. ValueError if it does not have them."""
+    text, found, rest = file.read_text().partition(begin)
     if not found:
-        raise ValueError(f"{file}: expected a line {BEGIN.strip()}")
-    file.write_text(f"{text}{BEGIN}\n{summary}")
+        raise ValueError(f"{file}: expected a line {begin.strip()}")
+    after = ""
+    if end:
+        _, found, after = rest.partition(end)
+        if not found:
+            raise ValueError(f"{file}: expected a line {end.strip()}")
+        end = f"\n{end}"
+    file.write_text(f"{text}{begin}\n{tables}{end}{after}")
 
 
 def _measure(run: Path, words: list[str]) -> int:
     quick = "--quick" in words
     measured = [*QUESTIONS, *([] if quick else MORE)]
-    sizes = [] if quick or any(word.startswith("--sizes") for word in words) else ["--sizes", "1000,10000"]
+    sizes = [] if quick or any(word.startswith("--sizes") for word in words) else ["--sizes", SIZES]
     command = [sys.executable, "-m", "pytest", "-q", "-s", *measured, *sizes, "--output", str(run), *words]
     return subprocess.run(command, cwd=BENCH.parent).returncode
 

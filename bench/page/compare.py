@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bench.harness.contenders import CEILING
 from bench.harness.results import Measured, Results
-from bench.harness.statistics import MATTERS, Verdict, spread, unpaired_ratio, verdict
-from bench.page.summary import digits, told
+from bench.harness.statistics import Verdict, sign_interval, spread, unpaired_ratio, verdict
+from bench.page.summary import chapters, digits, told
 
 Key = tuple[str, str, str, str, int]
+
+BETWEEN_RUNS = 0.20  #: what a machine may differ by from one hour to the next, for one contender more than for another
 
 
 def compare(before: Results, after: Results) -> str:
@@ -43,20 +45,43 @@ def _lines(before: Results, after: Results) -> Iterator[str]:
             same += found is Verdict.SAME
             unclear += found is Verdict.UNCLEAR
     yield f"about the same: {same}; too noisy to tell: {unclear}"
+    yield from _verdicts(before, after)
     for kind, missing in (("only before", old.keys() - new.keys()), ("only now", new.keys() - old.keys())):
         if missing:
             yield f"{kind}: {len(missing)} figures"
 
 
+def _verdicts(before: Results, after: Results) -> Iterator[str]:
+    """How each run judged ours beside kube-proxy: what was told one way and then the other, and how many as before."""
+    old, new = _judged(before), _judged(after)
+    both = old.keys() & new.keys()
+    opposite = [key for key in new if key in both and {old[key], new[key]} == {Verdict.BETTER, Verdict.WORSE}]
+    for question, name, case, contender, services in opposite:
+        key = (question, name, case, contender, services)
+        what = ", ".join(part for part in (question, name, case, contender) if part)
+        yield f"verdict turned: {what}, {services:,} Services: {old[key]} → {new[key]}"
+    if both:
+        same = sum(old[key] == new[key] for key in both)
+        yield f"verdicts beside kube-proxy: {same} of {len(both)} as before, {len(opposite)} turned round"
+
+
+def _judged(run: Results) -> Mapping[Key, str]:
+    rows = [row for chapter in chapters(run) for group in chapter.groups for row in group.rows()]
+    return {_key(row.measured): row.verdict for row in rows if row.verdict}
+
+
 def _change(was: Measured, now: Measured, *ceilings: Measured | None) -> tuple[Verdict, str]:
-    """Noise is what the samples of one run differ by among themselves: a change must be larger, and no sample of the
-    one run among those of the other. A report has a hundred figures, and once in twenty is too often there."""
+    """Noise is what the samples of one run differ by among themselves, or machines between two runs: a change must be
+    larger, and the intervals of the two medians must lie apart. A report has a hundred figures, and once in twenty is
+    too often there."""
     before, after = (_relative(each, ceiling) for each, ceiling in zip((was, now), ceilings, strict=True))
     ratio = unpaired_ratio(after, before)
-    noise = max(MATTERS, spread(before), spread(after))
+    noise = max(BETWEEN_RUNS, spread(before), spread(after))
     found = verdict(ratio, more_is_better=now.metric.more_is_better, matters=noise)
-    if found in (Verdict.BETTER, Verdict.WORSE) and max(min(before), min(after)) <= min(max(before), max(after)):
-        found = Verdict.UNCLEAR
+    if found in (Verdict.BETTER, Verdict.WORSE):
+        (low, high), (least, most) = sign_interval(before), sign_interval(after)
+        if max(low, least) <= min(high, most):
+            found = Verdict.UNCLEAR
     unit = now.metric.unit
     beside = " beside the ceiling" if ceilings[0] else ""
     text = f"{digits(was.value or 0)} → {digits(now.value or 0)} {unit}, times {told(ratio)}{beside}"

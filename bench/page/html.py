@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html import escape
 from itertools import count
 
-from bench.harness.results import Results
+from bench.harness.results import Measured, Results
 from bench.harness.statistics import CONFIDENCE, MATTERS, Verdict
 from bench.page.plots import colours, plot
-from bench.page.summary import Chapter, Group, chapters, glances, told, troubles
+from bench.page.summary import Chapter, Group, chapters, digits, glances, told, troubles
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; background: #fff; max-width: 60rem; margin: 2rem auto;
@@ -76,16 +77,36 @@ def _kind(verdict: str) -> str:
 
 
 def _chapter(chapter: Chapter, number: int, colour: dict[str, str]) -> str:
-    groups = "".join(_group(group, colour, f"q{number}g{place}") for place, group in enumerate(chapter.groups))
-    return f'<h2 id="q{number}">{escape(chapter.question)}</h2>\n{groups}'
+    alone = [group for group in chapter.groups if len(group.contenders) == 1]
+    groups = "".join(
+        _group(group, colour, f"q{number}g{place}") for place, group in enumerate(chapter.groups) if group not in alone
+    )
+    return f'<h2 id="q{number}">{escape(chapter.question)}</h2>\n{groups}{_all_in_one(alone)}'
+
+
+def _all_in_one(groups: Sequence[Group]) -> str:
+    """What has nobody beside it needs no plot: one table for a whole chapter."""
+    rows = "".join(
+        f"<tr><td>{escape(group.title)}<td class=n>{row.measured.services:,}<td>{escape(row.measured.contender)}"
+        f"<td class=n>{escape(row.value)}{_bar(row.measured)}<td class=n>{row.spread}</tr>"
+        for group in groups
+        for row in group.rows()
+    )
+    head = "<tr><th>what<th class=n>Services<th>who<th class=n>median<th class=n>spread</tr>"
+    return f"<table>{head}{rows}</table>" if rows else ""
+
+
+def _bar(measured: Measured) -> str:
+    if measured.bar is None:
+        return ""
+    missed = measured.value is None or measured.value > measured.bar
+    return f" <span class={'worse' if missed else 'quiet'}>(bar: {digits(measured.bar)})</span>"
 
 
 def _group(group: Group, colour: dict[str, str], name: str) -> str:
-    metric = group.metric
-    title = f"{metric.name}{': ' + metric.case if metric.case else ''}"
     # The plots share a page, and so must not share names of what they define.
     svg = re.sub(r'((?:id=|href=)"#?|url\(#)', lambda found: f"{found[1]}{name}-", plot(group, colour))
-    return f"<h3>{escape(title)}</h3>\n{svg}\n<details><summary>figures</summary>{_table(group)}</details>\n"
+    return f"<h3>{escape(group.title)}</h3>\n{svg}\n<details><summary>figures</summary>{_table(group)}</details>\n"
 
 
 def _table(group: Group) -> str:
@@ -98,7 +119,7 @@ def _table(group: Group) -> str:
         m = row.measured
         rows.append(
             f'<tr><td class=n>{m.services:,}<td>{escape(m.contender)}<td class="n {"trouble" if m.trouble else ""}">'
-            f"{escape(row.value)}<td class=n>{row.spread}<td class=n>{told(row.to_ceiling)}"
+            f"{escape(row.value)}{_bar(m)}<td class=n>{row.spread}<td class=n>{told(row.to_ceiling)}"
             f'<td class=n>{told(row.to_kube_proxy)}<td class="{_kind(row.verdict)}">{escape(str(row.verdict))}</tr>'
         )
     return f"<table>{head}{''.join(rows)}</table>"
@@ -128,7 +149,7 @@ Client and node have a processor each. Before and after each question every cont
 UDP, from all backends: else it is BROKEN and none of its figures counts.</p>
 <p>"No service" is the ceiling: the client talks to the backends themselves. The spread is half the distance between the
 quartiles. Ratios are taken round by round; in brackets is the interval that holds with {CONFIDENCE:.0%} confidence
-(bootstrap). Better or worse is said only where the whole interval says so and the difference is more than
+(sign test). Better or worse is said only where the whole interval says so and the difference is more than
 {MATTERS:.0%}. "≥" says that the load generator was the limit. Whiskers reach from the smallest to the largest
 sample.</p>"""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bench.harness.results import Results
-from bench.page.summary import Group, chapters, glances, troubles
+from bench.page.summary import Group, Row, chapters, digits, glances, troubles
 
 
 def markdown(results: Results) -> str:
@@ -33,12 +33,12 @@ def _glance(results: Results) -> Iterator[str]:
     yield "## At a glance"
     yield "Each of svcplane's modes as times the best of kube-proxy's; bold is better beyond noise, and (!) is worse."
     yield ""
-    yield from _head(["what", "Services", "better is", *(name.removeprefix("svcplane ") for name in names)])
+    yield from head(["what", "Services", "better is", *(name.removeprefix("svcplane ") for name in names)])
     for line in lines:
         better = "more" if line.group.metric.more_is_better else "less"
         cells = [_cell(*line.cells.get(name, ("", ""))) for name in names]
         what = f"{line.chapter.question} {line.title}"
-        yield _row([what, f"{line.services:,}", better, *cells])
+        yield row([what, f"{line.services:,}", better, *cells])
 
 
 def _cell(text: str, verdict: str) -> str:
@@ -52,22 +52,29 @@ def _table(group: Group) -> Iterator[str]:
     yield ""
     yield f"**{group.metric.name}{case}**, in {group.metric.unit} ({better} is better)"
     yield ""
-    yield from _head(["", *(f"{n:,} Services" for n in group.services)])
-    rows = {(row.measured.contender, row.measured.services): row for row in group.rows()}
+    yield from head(["", *(f"{n:,} Services" for n in group.services)])
+    rows = {(found.measured.contender, found.measured.services): found for found in group.rows()}
     for contender in group.contenders:
         cells = []
         for services in group.services:
-            row = rows.get((contender, services))
-            cells.append(
-                "" if row is None else row.value if row.measured.trouble else f"{row.figure} {row.spread}".strip()
-            )
-        yield _row([contender, *cells])
+            found = rows.get((contender, services))
+            cells.append("" if found is None else _figure(found))
+        yield row([contender, *cells])
 
 
-def _head(names: Sequence[str]) -> Iterator[str]:
-    yield _row(names)
+def _figure(found: Row) -> str:
+    if found.measured.trouble:
+        return found.value
+    bar = found.measured.bar
+    return f"{found.figure} {found.spread}".strip() + ("" if bar is None else f" (bar: {digits(bar)})")
+
+
+def head(names: Sequence[str]) -> Iterator[str]:
+    """The first two lines of a table; only the first column is text."""
+    yield row(names)
     yield "|---" + "|---:" * (len(names) - 1) + "|"
 
 
-def _row(cells: Sequence[str]) -> str:
+def row(cells: Sequence[str]) -> str:
+    """One line of a table."""
     return f"| {' | '.join(cells)} |"

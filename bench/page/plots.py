@@ -54,7 +54,7 @@ def _bars(axes: Axes, group: Group, colour: Mapping[str, str]) -> None:
         axes.barh(place, measured.value, height=0.62, color=colour[name])
         axes.errorbar(measured.value, place, xerr=_reach(measured), color="black", capsize=3, linewidth=1)
         axes.annotate(
-            f" {'≥ ' * bool(measured.notes)}{digits(measured.value)}",
+            f" {'≥ ' * measured.at_least}{digits(measured.value)}",
             (max(measured.samples), place),
             xytext=(4, 0),
             textcoords="offset points",
@@ -101,7 +101,26 @@ def _lines(axes: Axes, group: Group, colour: Mapping[str, str]) -> None:
     axes.set_xlabel("Services")
     axes.set_ylabel(_label(group))
     axes.grid(axis="y", color="#e4e4e4")
-    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    handles, labels = axes.get_legend_handles_labels()
+    places = [labels.index(name) for name in _from_the_top(group) if name in labels]
+    axes.legend(
+        [handles[place] for place in places],
+        [labels[place] for place in places],
+        fontsize=8,
+        frameon=False,
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
+    )
+
+
+def _from_the_top(group: Group) -> list[str]:
+    """As the lines end at the right: names stand in the order in which the eye meets the lines."""
+
+    def last(name: str) -> float:
+        found = (group.of(name, services) for services in reversed(group.services))
+        return next((m.value for m in found if m is not None and m.value is not None), 0.0)
+
+    return sorted(group.contenders, key=last, reverse=True)
 
 
 def _reach(measured: Measured) -> list[list[float]]:

@@ -28,6 +28,10 @@ class Group:
     metric: Metric
     measured: Sequence[Measured]
 
+    @property
+    def title(self) -> str:
+        return f"{self.metric.name}: {self.metric.case}" if self.metric.case else self.metric.name
+
     @cached_property
     def services(self) -> list[int]:
         return sorted({each.services for each in self.measured})
@@ -95,7 +99,7 @@ class Row:
     @property
     def figure(self) -> str:
         """The median, without its unit."""
-        return "≥ " * bool(self.measured.notes) + digits(median(self.measured.samples))
+        return "≥ " * self.measured.at_least + digits(median(self.measured.samples))
 
     @property
     def spread(self) -> str:

@@ -9,12 +9,12 @@ from statistics import median
 
 import pytest
 
-from bench.harness.arena import AT_LEAST, SENDER_IS_THE_LIMIT, Arena, Plan, Sample, arena
+from bench.harness.arena import SENDER_IS_THE_LIMIT, Arena, Plan, Sample, arena
 from bench.harness.contenders import CEILING, Contender, chosen, everybody
 from bench.harness.entrant import Entrant
 from bench.harness.generators import ask
 from bench.harness.host import CommandFailedError
-from bench.harness.results import Measured, Metric
+from bench.harness.results import AT_LEAST, Measured, Metric
 from dataplane.errors import InputError
 
 RATE = Metric("How fast?", "rate", "a second", more_is_better=True)
@@ -77,6 +77,32 @@ def test_who_fails_while_it_is_measured_is_broken() -> None:
     figures = measure(Made("right"), Made("failing"), sample=sample)
     assert figures["failing"].trouble == "BROKEN: no answer"
     assert figures["right"].value == 1.0
+
+
+def test_who_fails_once_is_asked_again_and_that_is_noted() -> None:
+    failures = iter([False, True, False])
+
+    def sample(entrant: Entrant, _: float) -> Sample:
+        if next(failures, False):
+            raise CommandFailedError("no answer")
+        return {RATE: 1.0}
+
+    figures = measure(Made("a"), sample=sample)
+    assert figures["a"].samples == (1.0,) * PLAN.rounds
+    assert figures["a"].notes == ("once it failed: no answer",)
+
+
+def test_who_is_broken_in_one_question_may_answer_the_next() -> None:
+    entrant = Made("a")
+    arena_of_one = Arena(10, [entrant], None, PLAN)  # type: ignore[arg-type]
+
+    def failing(entrant: Entrant, _: float) -> Sample:
+        raise CommandFailedError("no answer")
+
+    (first,) = arena_of_one.measure([RATE], failing)
+    (second,) = arena_of_one.measure([RATE], lambda entrant, _: {RATE: 1.0})
+    assert (first.trouble, first.value) == ("BROKEN: no answer", None)
+    assert (second.trouble, second.value) == ("", 1.0)
 
 
 def test_a_sender_that_is_the_limit_is_told() -> None:

@@ -10,15 +10,16 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.harness.contenders import CEILING
-from bench.harness.results import Measured, Metric, Results
+from bench.harness.results import AT_LEAST, Measured, Metric, Results
 from bench.page.compare import compare
 from bench.page.summary import chapters, glances
 
 pytest.importorskip("matplotlib", reason="the page needs matplotlib: pip install -e '.[bench]'")
 
-from bench.page.__main__ import write
+from bench.page.__main__ import README_BEGIN, README_END, publish, write
 from bench.page.html import page
 from bench.page.markdown import markdown
+from bench.page.overview import overview
 
 RATE = Metric("How many packets a second?", "delivered", "packets/s", True, "18 bytes, <1> flow")
 TIME = Metric("How long does the first packet take?", "p50", "µs", False)
@@ -31,7 +32,7 @@ def results(*measured: Measured) -> Results:
 
 
 def samples(middle: float) -> tuple[float, ...]:
-    return tuple(middle * part for part in (0.98, 0.99, 1.0, 1.01, 1.02))
+    return tuple(middle * part for part in (0.98, 0.99, 1.0, 1.0, 1.01, 1.02))
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_without_a_kube_proxy_there_is_no_overview(run: Results) -> None:
 
 
 def test_a_sender_that_is_the_limit_is_said(run: Results) -> None:
-    run.measured.append(Measured(RATE, "svcplane other", 10, samples(9e5), notes=("at least",)))
+    run.measured.append(Measured(RATE, "svcplane other", 10, samples(9e5), notes=(AT_LEAST,)))
     assert "| svcplane other | ≥ 900,000 ±1 % |  |" in markdown(run)
 
 
@@ -129,7 +130,10 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_compared_with_itself_has_not_changed(run: Results) -> None:
-    assert compare(run, run) == "about the same: 16; too noisy to tell: 0\n"
+    assert compare(run, run).splitlines() == [
+        "about the same: 16; too noisy to tell: 0",
+        "verdicts beside kube-proxy: 4 of 4 as before, 0 turned round",
+    ]
 
 
 def test_what_became_slower_is_told_and_what_only_wavers_is_not(run: Results) -> None:
@@ -138,7 +142,7 @@ def test_what_became_slower_is_told_and_what_only_wavers_is_not(run: Results) ->
         return replace(m, samples=tuple(factor * each for each in m.samples))
 
     told = compare(run, replace(run, measured=[later(m) for m in run.measured])).splitlines()
-    assert len(told) == 2
+    assert len(told) == 3
     assert told[0].startswith("worse: How many packets a second?, delivered, 18 bytes, <1> flow, svcplane nftables, 10")
     assert "150,000 → 75,000 packets/s" in told[0]
 
@@ -148,10 +152,51 @@ def test_a_machine_that_was_slower_is_no_change_of_ours(run: Results) -> None:
         return replace(m, samples=tuple((0.4 if m.metric is RATE else 2.5) * each for each in m.samples))
 
     told = compare(run, replace(run, measured=[slower(m) for m in run.measured])).splitlines()
-    assert [line.split(":")[0] for line in told] == ["machine"] * 4 + ["about the same"]
+    assert [line.split(":")[0] for line in told] == ["machine"] * 4 + ["about the same", "verdicts beside kube-proxy"]
+
+
+def test_a_verdict_that_turns_round_is_told(run: Results) -> None:
+    def turned(m: Measured) -> Measured:
+        factor = 0.2 if m.contender == OURS and m.metric is RATE and m.services == 10 else 1
+        return replace(m, samples=tuple(factor * each for each in m.samples))
+
+    told = compare(run, replace(run, measured=[turned(m) for m in run.measured])).splitlines()
+    assert (
+        "verdict turned: How many packets a second?, delivered, 18 bytes, <1> flow, svcplane nftables, 10 Services"
+        in (told[2].rpartition(":")[0])
+    )
+    assert told[-1] == "verdicts beside kube-proxy: 3 of 4 as before, 1 turned round"
 
 
 def test_what_broke_is_told(run: Results) -> None:
     first, *others = run.measured
     broken = replace(first, samples=(), trouble="BROKEN: wrong")
     assert "was measured → BROKEN: wrong" in compare(run, replace(run, measured=[broken, *others]))
+
+
+def test_the_readme_shows_ours_beside_the_best_of_kube_proxy_and_beside_bars(run: Results) -> None:
+    rate = replace(RATE, case="18 bytes, 64 flows")
+    run.measured = [replace(m, metric=rate) if m.metric is RATE else m for m in run.measured]
+    cost = Metric("What does a packet cost in the C engine?", "known flow", "ns", False)
+    run.measured += [Measured(cost, "svcplane", 1, (30.0,), bar=25), Measured(cost, "svcplane", 10, (20.0,), bar=25)]
+    text = overview(run)
+    shown = "| How many packets a second? delivered | 1,000 | 150,000 packets/s | 75,000 packets/s | ipvs | 2.00"
+    assert shown in text
+    assert "| known flow | 1 | 30 ns | 25 ns, missed |" in text
+    assert "| known flow | 10 | 20 ns | 25 ns |" in text
+
+
+def test_tables_are_put_between_two_lines_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    file.write_text(f"before\n{README_BEGIN}old\n{README_END}after\n")
+    for _ in range(2):
+        publish("new\n", file, README_BEGIN, README_END)
+        assert file.read_text() == f"before\n{README_BEGIN}\nnew\n\n{README_END}after\n"
+
+
+def test_a_page_that_does_not_say_where_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    file.write_text(f"before\n{README_BEGIN}old\n")
+    with pytest.raises(ValueError, match="expected a line <!-- to here -->"):
+        publish("new\n", file, README_BEGIN, README_END)
+    assert file.read_text() == f"before\n{README_BEGIN}old\n"

@@ -1,0 +1,74 @@
+"""The few figures of a run that the README shows: ours beside the best of kube-proxy's, and what reached its bar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench.harness.results import Measured, Results
+from bench.page.markdown import head, row
+from bench.page.summary import Chapter, Group, chapters, digits, told
+
+OURS = "svcplane nftables"  #: the mode that is meant when none is named
+
+#: Question, figure and case of what is shown, in this order; "" stands for any case.
+SHOWN = (
+    ("How many packets a second?", "delivered", "18 bytes, 64 flows"),
+    ("How many connections a second?", "answered", "32 at a time"),
+    ("How long does the first packet take?", "p50", ""),
+    ("How long does the first packet take?", "p99", ""),
+    ("How much processor time per packet?", "node and backends", ""),
+    ("How soon do packets follow a change?", "first answer from the new endpoint", ""),
+    ("How long does the start take?", "first right answers", ""),
+    ("How much memory?", "resident, of the agent", ""),
+)
+
+
+def overview(results: Results) -> str:
+    """In Markdown. Nothing but the machine where nothing of it was measured."""
+    return "\n".join(_lines(results)) + "\n"
+
+
+def _lines(results: Results) -> Iterator[str]:
+    about = ("processor", "processors", "kernel", "nft", "Python", "at")
+    yield "; ".join(f"{name} {results.machine[name]}" for name in about if name in results.machine) + "."
+    all_chapters = chapters(results)
+    rows = [cells for shown in SHOWN for cells in _beside_kube_proxy(all_chapters, *shown)]
+    if rows:
+        yield ""
+        yield from head(["", "Services", f"`{OURS}`", "kube-proxy's best", "which is", "ratio (95 %)"])
+        yield from map(row, rows)
+    bars = [m for chapter in all_chapters for group in chapter.groups for m in group.measured if m.bar is not None]
+    if bars:
+        yield ""
+        yield from head(["svcplane alone", "Services", "measured", "bar"])
+        yield from (row(_beside_bar(m)) for m in bars)
+
+
+def _beside_kube_proxy(all_chapters: list[Chapter], question: str, name: str, case: str) -> Iterator[list[str]]:
+    """One line for the most Services that both were measured with."""
+    for group in (group for chapter in all_chapters if chapter.question == question for group in chapter.groups):
+        if group.metric.name != name or case not in ("", group.metric.case):
+            continue
+        ours = [r for r in group.rows() if r.measured.contender == OURS and r.to_kube_proxy]
+        if ours:
+            best = max(ours, key=lambda r: r.measured.services)
+            services = best.measured.services
+            yield [
+                f"{question} {name}",
+                f"{services:,}",
+                best.value,
+                *_theirs(group, services),
+                told(best.to_kube_proxy),
+            ]
+
+
+def _theirs(group: Group, services: int) -> tuple[str, str]:
+    best = next(r for r in group.rows() if r.measured is group.best_kube_proxy(services))
+    return best.value, best.measured.contender.removeprefix("kube-proxy ")
+
+
+def _beside_bar(m: Measured) -> list[str]:
+    value, unit, bar = m.value or 0, m.metric.unit, m.bar or 0
+    reached = "" if value <= bar else ", missed"
+    what = ", ".join(part for part in (m.metric.name, m.metric.case) if part)
+    return [what, f"{m.services:,}", f"{digits(value)} {unit}", f"{digits(bar)} {unit}{reached}"]
