@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from bench.harness.fixtures import add_options, arenas, contenders_of, plan, plan_of, record, scales, stage
+from bench.harness.fixtures import (
+    QUICK_MINUTES,
+    add_options,
+    arenas,
+    contenders_of,
+    plan,
+    plan_of,
+    record,
+    scales,
+    stage,
+)
 from bench.harness.record import Record, Session
 from bench.report import Figure
 from bench.workload import ENDPOINTS, Shape
@@ -62,6 +72,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=_scale)
     for item in items:
         item.add_marker(pytest.mark.timeout(1800))
+        if config.getoption("--quick") and item.get_closest_marker("thorough"):
+            item.add_marker(pytest.mark.skip(reason="--quick"))
         if os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root, for a network namespace of its own"))
 
@@ -69,7 +81,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_configure(config: pytest.Config) -> None:
     output: str | None = config.getoption("--output")
     file = Path(output) if output else RESULTS / f"run-{time.strftime('%Y%m%d-%H%M%S')}.json"
-    session = Session(plan_of(config), file, config.getoption("--minutes"))
+    minutes: float | None = config.getoption("--minutes") or (QUICK_MINUTES if config.getoption("--quick") else None)
+    session = Session(plan_of(config), file, minutes)
+    config.addinivalue_line("markers", "thorough: not asked with --quick")
     config.pluginmanager.register(session, Session.NAME)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench.harness import cluster
 from bench.harness.arena import SENDER_IS_THE_LIMIT, Arena, Sample
 from bench.harness.check import complain
@@ -9,8 +11,10 @@ from bench.harness.entrant import Entrant
 from bench.harness.generators import ask, stream
 from bench.harness.record import Record
 from bench.harness.results import Metric
+from bench.harness.statistics import FEWEST
 from bench.test_how_fast_are_connections import BUSY
 
+pytestmark = pytest.mark.thorough
 SCALES = (1000,)  #: numbers of Services that tell enough
 THROUGHPUT = Metric("How much data in bulk?", "acknowledged", "Gb/s", True, "one TCP stream")
 REQUESTS = Metric("How fast is a long-lived connection?", "answered", "requests/s", True, "one connection")
@@ -30,8 +34,8 @@ def long_lived(entrant: Entrant, seconds: float) -> Sample:
 
 
 def test_how_much_bulk_data(stage: Arena, record: Record) -> None:
-    record.add(stage.measure([THROUGHPUT], bulk))
+    record.add(stage.measure([THROUGHPUT], bulk, rounds=FEWEST))
 
 
 def test_how_fast_a_long_lived_connection_is(stage: Arena, record: Record) -> None:
-    record.add(stage.measure([REQUESTS], long_lived))
+    record.add(stage.measure([REQUESTS], long_lived, rounds=FEWEST))

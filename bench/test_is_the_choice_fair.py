@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench.harness import cluster
 from bench.harness.arena import Arena, Sample
 from bench.harness.check import complain
@@ -12,6 +14,7 @@ from bench.harness.results import Metric
 from bench.harness.statistics import FEWEST, chi_square
 from bench.harness.target import Target
 
+pytestmark = pytest.mark.thorough
 SCALES = (1000,)  #: numbers of Services that tell enough
 CONNECTIONS = 2000
 LIMIT = 30.0  #: seconds for all of them

@@ -16,6 +16,7 @@ from bench.harness.record import Record
 from bench.harness.results import Metric
 from bench.harness.statistics import FEWEST
 
+pytestmark = pytest.mark.thorough
 SCALES = (1000,)  #: numbers of Services that tell enough
 QUESTION = "What if every packet is new?"
 PORTS = 50_000  #: different source ports that the sender has, for each Service
@@ -41,7 +42,7 @@ def flood(entrant: Entrant, seconds: float, *, full: bool) -> Sample:
     living = start_asking(entrant.world, entrant.target(services=4), 60, requests=0, concurrency=4)
     try:
         if full and not entrant.contender.is_ceiling:
-            filling = Packets(18, packets.flows, rate=100_000)
+            filling = Packets(18, packets.flows, rate=150_000)
             send_packets(entrant.world, target, filling, ENOUGH / filling.rate)
         before = sum(entrant.sinks.delivered())
         sent = send_packets(entrant.world, target, packets, seconds)
@@ -58,9 +59,7 @@ def flood(entrant: Entrant, seconds: float, *, full: bool) -> Sample:
 
 
 @pytest.mark.parametrize("full", CASES, ids=CASES.get)
-def test_what_if_every_packet_is_new(stage: Arena, record: Record, full: bool, request: pytest.FixtureRequest) -> None:
-    if full and request.config.getoption("--quick"):
-        pytest.skip("--quick")
+def test_what_if_every_packet_is_new(stage: Arena, record: Record, full: bool) -> None:
     record.add(
         stage.measure(
             metrics(full), lambda entrant, seconds: flood(entrant, seconds, full=full), warm_up=False, rounds=FEWEST

@@ -16,7 +16,8 @@ from bench.harness.record import Record, Session
 from bench.harness.world import Here, Site
 from dataplane.errors import InputError
 
-QUICK_CONTENDERS = "*nftables,*legacy,*ipvs,*nfqueue,*af_xdp"
+QUICK_CONTENDERS = "*nftables,kube-proxy*legacy,*ipvs,*nfqueue,*af_xdp"
+QUICK_MINUTES = 2.6  #: then no further question is asked, so that a page is there after three
 SVCPLANE_AWAY = "/svcplane/.venv/bin/svcplane"  #: on other machines: vagrant/ puts it there
 KILLS, QUICK_KILLS = 20, 1
 QUICK_SCALES, FULL_SCALES = "1000", "10,1000,10000,30000"

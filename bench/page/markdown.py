@@ -22,7 +22,9 @@ def _lines(results: Results) -> Iterator[str]:
         yield ""
         yield f"## {chapter.question}"
         for group in chapter.groups:
-            yield from _table(group)
+            if len(group.contenders) > 1:
+                yield from _table(group)
+        yield from _all_in_one([group for group in chapter.groups if len(group.contenders) == 1])
 
 
 def _glance(results: Results) -> Iterator[str]:
@@ -62,11 +64,22 @@ def _table(group: Group) -> Iterator[str]:
         yield row([contender, *cells])
 
 
-def _figure(found: Row) -> str:
+def _all_in_one(groups: Sequence[Group]) -> Iterator[str]:
+    """What has nobody beside it: one table for a whole chapter."""
+    if not groups:
+        return
+    yield ""
+    yield from head([groups[0].contenders[0], "Services", "measured"])
+    for group in groups:
+        for found in group.rows():
+            yield row([group.title, f"{found.measured.services:,}", _figure(found, group.metric.unit)])
+
+
+def _figure(found: Row, unit: str = "") -> str:
     if found.measured.trouble:
         return found.value
-    bar = found.measured.bar
-    return f"{found.figure} {found.spread}".strip() + ("" if bar is None else f" (bar: {digits(bar)})")
+    bar = "" if found.measured.bar is None else f"(bar: {digits(found.measured.bar)})"
+    return " ".join(part for part in (found.figure, unit, found.spread, bar) if part)
 
 
 def head(names: Sequence[str]) -> Iterator[str]:
