@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.harness.fixtures import (
+    ASIDE_AT,
     QUICK_MINUTES,
     add_options,
     arenas,
@@ -68,8 +69,8 @@ def _shapes(config: pytest.Config) -> list[Shape]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if any("arenas" in getattr(item, "fixturenames", ()) for item in items):
         contenders_of(config)  # whatever is wrong with them is one line, and not one for each question
-    # Whatever shares an arena follows on each other.
-    items.sort(key=_scale)
+    # Whatever shares an arena follows on each other; that with most questions comes last, should time not be enough.
+    items.sort(key=lambda item: (_scale(item) == ASIDE_AT, _scale(item)))
     for item in items:
         item.add_marker(pytest.mark.timeout(1800))
         if config.getoption("--quick") and item.get_closest_marker("thorough"):

@@ -34,8 +34,8 @@ def long_lived(entrant: Entrant, seconds: float) -> Sample:
 
 
 def test_how_much_bulk_data(stage: Arena, record: Record) -> None:
-    record.add(stage.measure([THROUGHPUT], bulk, rounds=FEWEST))
+    record.add(stage.measure([THROUGHPUT], bulk, rounds=FEWEST, asides=False))
 
 
 def test_how_fast_a_long_lived_connection_is(stage: Arena, record: Record) -> None:
-    record.add(stage.measure([REQUESTS], long_lived, rounds=FEWEST))
+    record.add(stage.measure([REQUESTS], long_lived, rounds=FEWEST, asides=False))

@@ -63,7 +63,7 @@ def _found(probe: Program, backend: int) -> None:
 
 
 def test_how_soon_packets_follow_a_change(stage: Arena, record: Record) -> None:
-    record.add(stage.measure([REACTION], Canary(stage).move, warm_up=False, rounds=FEWEST))
+    record.add(stage.measure([REACTION], Canary(stage).move, warm_up=False, rounds=FEWEST, asides=False))
 
 
 def test_how_long_the_start_took_and_how_much_memory_it_takes(stage: Arena, record: Record) -> None:

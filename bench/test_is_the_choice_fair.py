@@ -49,8 +49,8 @@ def _answers(entrant: Entrant, target: Target) -> dict[str, int]:
 
 
 def test_does_every_backend_get_its_share(stage: Arena, record: Record) -> None:
-    record.add(stage.measure([CHANCE, UNEVEN], shares, warm_up=False, rounds=FEWEST))
+    record.add(stage.measure([CHANCE, UNEVEN], shares, warm_up=False, rounds=FEWEST, asides=False))
 
 
 def test_does_affinity_hold_under_load(stage: Arena, record: Record) -> None:
-    record.add(stage.measure([STRAYED], affinity, warm_up=False, rounds=FEWEST))
+    record.add(stage.measure([STRAYED], affinity, warm_up=False, rounds=FEWEST, asides=False))

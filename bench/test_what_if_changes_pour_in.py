@@ -23,6 +23,7 @@ from bench.harness.entrant import Entrant
 from bench.harness.generators import ask, figures_of, start_asking, start_flows, time_at
 from bench.harness.record import Record
 from bench.harness.results import Metric
+from bench.harness.statistics import FEWEST
 
 SCALES = (1000, 10_000)  #: numbers of Services that tell enough
 QUESTION = "What if changes pour in?"
@@ -120,7 +121,7 @@ def test_what_connections_notice(stage: Arena, record: Record, changing: bool, r
             made = changes.made / (time.monotonic() - began)
         return {first_packet: slowest, resets: reset, rate: made}
 
-    record.add(stage.measure([first_packet, resets, rate], sample, warm_up=False))
+    record.add(stage.measure([first_packet, resets, rate], sample, warm_up=False, rounds=FEWEST, asides=False))
 
 
 def accounted_for(entrant: Entrant, seconds: float) -> Sample:
@@ -137,10 +138,12 @@ def accounted_for(entrant: Entrant, seconds: float) -> Sample:
 
 
 def test_no_packet_of_other_flows_is_lost(stage: Arena, record: Record, request: pytest.FixtureRequest) -> None:
+    if stage.services != SCALES[0]:
+        pytest.skip(f"{SCALES[0]:,} Services tell enough")
     seconds = QUICK_SECONDS if request.config.getoption("--quick") else SECONDS
 
     def sample(entrant: Entrant, _: float) -> Sample:
         with pouring(stage, "scaled"):
             return accounted_for(entrant, seconds)
 
-    record.add(stage.measure([LOST, MISDELIVERED, ASKED_FOR], sample, warm_up=False, rounds=1))
+    record.add(stage.measure([LOST, MISDELIVERED, ASKED_FOR], sample, warm_up=False, rounds=1, asides=False))

@@ -88,4 +88,6 @@ def _of_interfaces(host: Host) -> int:
 
 def test_what_if_it_is_too_much(stage: Arena, record: Record, request: pytest.FixtureRequest) -> None:
     seconds = QUICK_SECONDS if request.config.getoption("--quick") else SECONDS
-    record.add(stage.measure(METRICS, lambda entrant, _: too_much(entrant, seconds), warm_up=False, rounds=1))
+    record.add(
+        stage.measure(METRICS, lambda entrant, _: too_much(entrant, seconds), warm_up=False, rounds=1, asides=False)
+    )

@@ -52,4 +52,8 @@ def flooded(entrant: Entrant, seconds: int) -> Sample:
 
 def test_what_if_syns_pour_in(stage: Arena, record: Record, request: pytest.FixtureRequest) -> None:
     seconds = QUICK_SECONDS if request.config.getoption("--quick") else SECONDS
-    record.add(stage.measure(metrics(seconds), lambda entrant, _: flooded(entrant, seconds), warm_up=False, rounds=1))
+    record.add(
+        stage.measure(
+            metrics(seconds), lambda entrant, _: flooded(entrant, seconds), warm_up=False, rounds=1, asides=False
+        )
+    )

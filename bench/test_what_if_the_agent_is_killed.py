@@ -14,8 +14,9 @@ import pytest
 
 from bench.harness.arena import Arena, Sample
 from bench.harness.entrant import Entrant
-from bench.harness.fixtures import KILLS, QUICK_KILLS, Record
+from bench.harness.fixtures import KILLS, QUICK_KILLS
 from bench.harness.generators import figures_of, start_asking
+from bench.harness.record import Record
 from bench.harness.results import Metric
 
 SCALES = (1000,)  #: numbers of Services that tell enough
@@ -55,4 +56,6 @@ def killed(entrant: Entrant, kills: int) -> Sample:
 def test_what_if_the_agent_is_killed(stage: Arena, record: Record, request: pytest.FixtureRequest) -> None:
     quick = request.config.getoption("--quick")
     kills = request.config.getoption("--kills") or (QUICK_KILLS if quick else KILLS)
-    record.add(stage.measure(metrics(kills), lambda entrant, _: killed(entrant, kills), warm_up=False, rounds=1))
+    record.add(
+        stage.measure(metrics(kills), lambda entrant, _: killed(entrant, kills), warm_up=False, rounds=1, asides=False)
+    )

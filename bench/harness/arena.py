@@ -55,14 +55,16 @@ class Arena:
         *,
         warm_up: bool = True,
         rounds: int | None = None,
+        asides: bool = True,
     ) -> list[Measured]:
         """Take a sample of each contender in turn, round after round, and see that all were right before and after.
 
         `sample` measures for so many seconds. One that fails is taken again, once, and that is noted. Who fails twice
         is BROKEN in this question, which is told in place of figures; who answers wrong before or after it is BROKEN
         from then on. `rounds` is for samples that are long, or count what must never happen: a median would hide it.
+        Without `asides`, contenders that differ little from another one are not asked: for questions that take long.
         """
-        turns = [Turns(entrant) for entrant in self.entrants]
+        turns = [Turns(entrant) for entrant in self.entrants if asides or not entrant.contender.aside]
         if not self._verified:  # else the question before has just done it
             self._verify()
         self._verified = False

@@ -23,8 +23,8 @@ CEILING = "no service"
 
 KUBECONFIG = "{kubeconfig}"  #: in a command: where the path goes
 
-#: Those that are measured with one number of Services only, since they differ little from another one.
-ASIDE = ("userspace nfqueue python", "userspace af_xdp polling", "iptables-legacy tree")
+#: What differs little from another contender.
+ASIDE = ("userspace nfqueue python", "userspace af_xdp polling", "iptables-legacy tree", "iptables-nft")
 
 #: Modes that come in several shapes: what each is called, and its flags.
 VARIANTS: Mapping[str, Sequence[tuple[str, Sequence[str]]]] = {
@@ -62,7 +62,7 @@ class Contender:
     iptables: str = ""  #: the variant that "iptables" must be, for those who do not choose themselves
     reads_endpoints: bool = False  #: and not EndpointSlices
     absent: str = ""  #: why it cannot take part here
-    aside: bool = False  #: it differs little from another one: one number of Services is enough for it
+    aside: bool = False  #: it differs little from another one: asked the first questions, with one number of Services
 
     @property
     def is_ceiling(self) -> bool:
@@ -119,7 +119,7 @@ def _kube_proxy(program: Path, flags: Sequence[str]) -> Iterator[Contender]:
         )
         for variant in ("legacy", "nft") if mode == "iptables" else ("",):
             name = f"kube-proxy {mode}{f'-{variant}' if variant else ''}"
-            yield Contender(name, version, command, variant, reads_endpoints)
+            yield Contender(name, version, command, variant, reads_endpoints, aside=variant == "nft")
 
 
 def missing(contender: Contender, node: Host) -> str:

@@ -19,12 +19,13 @@ from dataplane.errors import InputError
 QUICK_CONTENDERS = "*nftables,kube-proxy*legacy,*ipvs,*nfqueue,*af_xdp"
 QUICK_MINUTES = 2.6  #: then no further question is asked, so that a page is there after three
 SVCPLANE_AWAY = "/svcplane/.venv/bin/svcplane"  #: on other machines: vagrant/ puts it there
+ASIDE_AT = 1000  #: Services, for contenders that are measured with one number of them
 KILLS, QUICK_KILLS = 20, 1
 QUICK_SCALES, FULL_SCALES = "1000", "10,1000,10000,30000"
 
 
 def add_options(group: pytest.OptionGroup) -> None:
-    group.addoption("--quick", action="store_true", help="fewer cases, rounds and Services: under five minutes")
+    group.addoption("--quick", action="store_true", help="fewer cases, rounds and Services: three minutes")
     group.addoption("--contenders", help=f"whom to measure, as patterns (default: all; quick: {QUICK_CONTENDERS})")
     group.addoption("--vagrant", action="store_true", help="across the machines of vagrant/, over SSH")
     group.addoption(
@@ -76,9 +77,6 @@ def contenders_of(config: pytest.Config) -> list[Contender]:
         raise pytest.UsageError(str(error)) from None
 
 
-ASIDE_AT = 1000  #: Services, for contenders that are measured with one number of them
-
-
 class Arenas:
     """The arena of the size asked for last; building one takes a while, so the questions come size by size."""
 
@@ -89,18 +87,22 @@ class Arenas:
         self.aside_at = ASIDE_AT if ASIDE_AT in sizes else sizes[0]
         self._stack = ExitStack()
         self._current: Arena | None = None
-        self._too_slow: dict[str, str] = {}  #: with fewer Services, and so with more
+        self._too_slow: dict[str, int] = {}  #: with so many Services, and so with more
 
     def of(self, services: int) -> Arena:
         if self._current is None or self._current.services != services:
             self.close()
             taking_part = [c for c in self.contenders if not c.aside or services == self.aside_at]
-            built = arena(services, taking_part, self.plan, self.site, self._too_slow)
+            excused = {
+                name: f"TOO SLOW: with {fewer:,} Services, and not tried with more"
+                for name, fewer in self._too_slow.items()
+                if fewer < services
+            }
+            built = arena(services, taking_part, self.plan, self.site, excused)
             self._current = self._stack.enter_context(built)
             for entrant in self._current.entrants:
                 if entrant.trouble.startswith("TOO SLOW"):
-                    told = f"TOO SLOW: with {services:,} Services, and not tried with more"
-                    self._too_slow.setdefault(entrant.name, told)
+                    self._too_slow.setdefault(entrant.name, services)
         return self._current
 
     def close(self) -> None:

@@ -145,8 +145,8 @@ def _method(results: Results) -> str:
     return f"""<p>Every contender has machines of its own (network namespaces): a client, a node, and four backends,
 with the same addresses, and an API server of the lab tells all of them the same. All stand ready at once and are
 measured in turns, round by round, after a warm-up ({escape(told_so_far)}); agents whose turn it is not are stopped.
-Client and node have a processor each. Before the first and after each question every contender must answer right, over TCP and
-UDP, from all backends: else it is BROKEN and none of its figures counts.</p>
+Client and node have a processor each. Before the first question and after each, every contender must answer right,
+over TCP and UDP, from all backends: else it is BROKEN and none of its figures counts.</p>
 <p>"No service" is the ceiling: the client talks to the backends themselves. The spread is half the distance between the
 quartiles. Ratios are taken round by round; in brackets is the interval that holds with {CONFIDENCE:.0%} confidence
 (sign test). Better or worse is said only where the whole interval says so and the difference is more than
