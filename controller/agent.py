@@ -134,8 +134,9 @@ class Agent:
         self._connection_table = None if room is None else ConnectionTable(room, self.events.tell_of_node)
         if self._connection_table is not None:
             self.metrics.registry.register(self._connection_table)
-        if packets is not None:
-            self.metrics.registry.register(PacketMetrics(packets))
+        self._packets = None if packets is None else PacketMetrics(packets, self.events.tell_of_node)
+        if self._packets is not None:
+            self.metrics.registry.register(self._packets)
 
     async def run(self) -> None:
         """Watch the cluster and keep the dataplane as it asks."""
@@ -153,6 +154,8 @@ class Agent:
                 tasks.create_task(self._retry_health_checks())
                 if self._connection_table is not None:
                     tasks.create_task(self._connection_table.run())
+                if self._packets is not None:
+                    tasks.create_task(self._packets.run())
                 for reflector in self._reflectors:
                     tasks.create_task(reflector.run())
                     tasks.create_task(self._when_listed(reflector.synced))

@@ -1,49 +1,25 @@
-"""A full connection table of the kernel is told: in metrics, and once in the log and on the Node, as is its end."""
+"""The kernel's connection table: how full it is, in metrics; when it is full, in the log and on the Node."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterable
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from controller.events import NORMAL, WARNING
+from controller.fullness import Table, watch
 from dataplane.conntrack_room import Room, RoomSource
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between two looks.
-INTERVAL = 1.0
-#: For so many seconds nothing must have been refused until all is well again: a full table loses and gains entries
-#: all the time, and each of them is no news.
-QUIET = 10.0
-# Packets are dropped for other reasons too. As entries come and go, one look may find less than the limit.
-_NEARLY_FULL = 0.9
-
-
-class Fullness:
-    """Whether there is room for new connections, judged from one look after the other."""
-
-    def __init__(self) -> None:
-        self.full = False
-        self._before: Room | None = None
-        self._refused_last = 0.0
-
-    def note(self, room: Room, now: float) -> bool:
-        """What was seen at that time, in seconds. Returns whether `full` has changed."""
-        before, self._before = self._before, room
-        dropped = before is not None and room.dropped != before.dropped
-        refuses = bool(room.limit) and (
-            room.entries >= room.limit or (dropped and room.entries >= _NEARLY_FULL * room.limit)
-        )
-        if refuses:
-            self._refused_last = now
-        was = self.full
-        self.full = refuses or (was and now - self._refused_last < QUIET)
-        return self.full != was
+_TABLE = Table(
+    "the connection table",
+    "ConnectionTable",
+    "TrackConnections",
+    "the kernel drops what begins a new connection",
+    "conntrack.maxPerCore or net.netfilter.nf_conntrack_max give it more room",
+)
 
 
 class ConnectionTable(Collector):
@@ -55,30 +31,11 @@ class ConnectionTable(Collector):
     def __init__(self, source: RoomSource, tell: Callable[[str, str, str, str], None]) -> None:
         self._source = source
         self._tell = tell
-        self._fullness = Fullness()
         self._failed = False
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            room = self._look()
-            if room is not None and self._fullness.note(room, time.monotonic()):
-                self._tell_of(room)
-            await asyncio.sleep(INTERVAL)
-
-    def _tell_of(self, room: Room) -> None:
-        numbers = f"{room.entries} of {room.limit} entries"
-        if self._fullness.full:
-            note = (
-                f"the connection table is full ({numbers}): the kernel drops what begins a new connection; "
-                "conntrack.maxPerCore or net.netfilter.nf_conntrack_max give it more room"
-            )
-            _log.warning("%s", note)
-            self._tell(WARNING, "ConnectionTableFull", "TrackConnections", note)
-        else:
-            note = f"the connection table has room again ({numbers})"
-            _log.info("%s", note)
-            self._tell(NORMAL, "ConnectionTableHasRoom", "TrackConnections", note)
+        await watch(self._look, _TABLE, self._tell)
 
     def _look(self) -> Room | None:
         try:

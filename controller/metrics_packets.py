@@ -1,23 +1,51 @@
-"""Metrics of a dataplane that handles packets itself: what became of them, by port, and why some were dropped."""
+"""A dataplane that handles packets itself, in metrics: what became of them, by port, and why some were dropped.
+
+When its flow table is full, the log and the Node are told.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from controller.fullness import Table, watch
+from dataplane.conntrack_room import Room
 from dataplane.packets import Packets, PacketSource
+
+_TABLE = Table(
+    "the engine's flow table",
+    "FlowTable",
+    "TrackConnections",
+    "a new connection takes the place of one that nobody answered, or is dropped where there is none",
+    "see svcplane_engine_flows_evicted_total and svcplane_engine_drops_total",
+)
 
 
 class PacketMetrics(Collector):
-    """Asks the source each time that somebody asks for metrics."""
+    """Asks the source each time that somebody asks for metrics, and tells of a full flow table while it `run`s.
 
-    def __init__(self, source: PacketSource) -> None:
+    `tell` has severity, reason, action and note of an event on the Node.
+    """
+
+    def __init__(self, source: PacketSource, tell: Callable[[str, str, str, str], None]) -> None:
         self._source = source
+        self._tell = tell
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await watch(self._room, _TABLE, self._tell)
+
+    def _room(self) -> Room | None:
+        packets = self._source.packets()
+        if packets is None:
+            return None
+        refused = packets.drops.get("flows_full", 0) + packets.flows_evicted
+        return Room(packets.flows, packets.flows_limit, refused)
 
     def collect(self) -> Iterable[Metric]:
-        packets = self._source.packets() or Packets((), {}, 0, 0)
+        packets = self._source.packets() or Packets((), {}, 0, 0, 0)
         outcomes = CounterMetricFamily(
             "svcplane_port_packets",
             "Mode userspace: packets received, by port and by what became of them. The outcomes sum up to all.",
@@ -54,6 +82,11 @@ class PacketMetrics(Collector):
             xdp.add_metric((event,), count)
         yield from (outcomes, missed, octets, errors, drops, xdp)
         yield GaugeMetricFamily("svcplane_engine_flows", "Mode userspace: flows that are known.", value=packets.flows)
+        yield GaugeMetricFamily(
+            "svcplane_engine_flows_limit",
+            "Mode userspace: flows that there is room for.",
+            value=packets.flows_limit,
+        )
         yield CounterMetricFamily(
             "svcplane_engine_flows_evicted",
             "Mode userspace: flows given up for new ones, as there was no room.",

@@ -26,6 +26,7 @@ class Packets:
     ports: tuple[PortPackets, ...]
     drops: Mapping[str, int]
     flows: int  #: that are known now
+    flows_limit: int  #: that there is room for
     flows_evicted: int  #: given up for new ones, as there was no room
     xdp: Mapping[str, int] = field(default_factory=dict)
 

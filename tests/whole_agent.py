@@ -48,11 +48,13 @@ class FakeTraffic:
 
 
 class FakePackets:
-    """A dataplane with one port that has seen something of everything."""
+    """A dataplane with one port that has seen something of everything, and as many flows as somebody says."""
+
+    flows = 2
 
     def packets(self) -> Packets | None:
         outcomes = {"forwarded": 5, "passed": 1, "answered": 0, "dropped": 1, "lost": 0}
-        return Packets((PortPackets("queue 1", outcomes, 700, 3, 0),), {"malformed": 1}, 2, 0)
+        return Packets((PortPackets("queue 1", outcomes, 700, 3, 0),), {"malformed": 1}, self.flows, 1000, 0)
 
 
 class FakeRoom:

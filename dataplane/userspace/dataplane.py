@@ -339,7 +339,8 @@ class UserspaceDataplane:
             for name, of in (engine.port_counters() | self._reader_counters()).items()
         )
         drops = {reason.name.lower(): count for reason, count in counters.reasons.items()}
-        return Packets(tuple(ports), drops, counters.flows["used"], counters.flows["evicted"], engine.port_ways())
+        flows = counters.flows
+        return Packets(tuple(ports), drops, flows["used"], engine.limits.flows, flows["evicted"], engine.port_ways())
 
     def _reader_counters(self) -> dict[str, PortCounters]:
         reader = self._reader

@@ -331,6 +331,11 @@ class Engine:
         return self._around.host
 
     @property
+    def limits(self) -> Limits:
+        """The most that it can hold."""
+        return self._limits
+
+    @property
     def memory(self) -> int:
         """Bytes asked for; the system gives them as they are used."""
         return int(lib.engine_memory(self._engine))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-import controller.connection_table
-from controller.connection_table import QUIET, ConnectionTable, Fullness
+import controller.fullness
+from controller.connection_table import ConnectionTable
+from controller.fullness import QUIET, Fullness
+from controller.metrics_packets import PacketMetrics
 from dataplane.conntrack_room import Room
 from lab.api import registry
-from whole_agent import NODE, SERVICE, SLICE, FakeRoom, Scene, endpoints, node, service, with_agent
+from whole_agent import NODE, SERVICE, SLICE, FakePackets, FakeRoom, Scene, endpoints, node, service, with_agent
 
 
 def judged(*looks: tuple[int, int, float], limit: int = 1000) -> Sequence[bool]:
@@ -60,8 +63,8 @@ def events(scene: Scene) -> list[dict[str, Any]]:
 def test_the_node_hears_once_that_the_table_is_full_and_once_that_it_has_room(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(controller.connection_table, "INTERVAL", 0.001)
-    monkeypatch.setattr(controller.connection_table, "QUIET", 0.05)
+    monkeypatch.setattr(controller.fullness, "INTERVAL", 0.001)
+    monkeypatch.setattr(controller.fullness, "QUIET", 0.05)
 
     async def act(scene: Scene) -> None:
         await scene.until(lambda: bool(scene.dataplane.tables))
@@ -86,6 +89,25 @@ def test_the_node_hears_once_that_the_table_is_full_and_once_that_it_has_room(
     lines = [r.message for r in caplog.records if "connection table is full" in r.message]
     assert len(lines) == 1
     assert "(1000 of 1000 entries)" in lines[0]
+
+
+def test_the_node_hears_of_the_engines_flow_table_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller.fullness, "INTERVAL", 0.001)
+    monkeypatch.setattr(controller.fullness, "QUIET", 0.05)
+    packets, told = FakePackets(), list[tuple[str, str]]()
+
+    async def fill_and_empty() -> None:
+        metrics = PacketMetrics(packets, lambda severity, reason, *_: told.append((severity, reason)))
+        task = asyncio.create_task(metrics.run())
+        async with asyncio.timeout(20):
+            for flows, heard in ((999, 0), (1000, 1), (10, 2)):
+                packets.flows = flows
+                while len(told) < heard:
+                    await asyncio.sleep(0.002)
+        task.cancel()
+
+    asyncio.run(fill_and_empty())
+    assert told == [("Warning", "FlowTableFull"), ("Normal", "FlowTableHasRoom")]
 
 
 def test_a_table_that_cannot_be_looked_at_has_no_metrics_and_one_line_in_the_log(

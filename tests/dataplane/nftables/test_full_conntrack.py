@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from controller.connection_table import Fullness
+from controller.fullness import Fullness
 from dataplane.conntrack_room import ConntrackRoom
 from dataplane.netlink import messages
 from dataplane.netlink.attributes import attribute, nested
