@@ -1,15 +1,18 @@
 """The rules of IPVS mode: table ``svcplane-ipvs`` of each IP version. Their number does not depend on Services.
 
-    prerouting, output  -110   may this source connect? what does the map of this kind of client say? → marks
+    prerouting, output   -99   may this source connect? what does the map of this kind of client say? → marks
     output               -90   what IPVS gave to this very host is routed again
     input, forward, output 0   refuse what is marked so, and what is addressed to a Service and has no mark
     input                101   what IPVS did not take although it should
     postrouting          100   what must come back through this node
 
-IPVS looks between -110 and -90 at what this host sends, and between 0 and 101 at what comes in. What it has translated
+IPVS looks between -99 and -90 at what this host sends, and between 0 and 101 at what comes in. What it has translated
 is known by the mark that it still has. To another host it goes through output a second time. To this one it just goes
 on, with the route that it had to the Service's address; a chain of type route has the kernel look for a new one when it
 takes the mark away.
+
+NAT (-100) comes first, and what it has translated is left to it. So while this mode's rules and another's are both in
+force, as one follows the other, new connections are the other's: two that translate one packet would break it.
 
 A connection's mark remembers that IPVS has it (its later packets must come here too, whatever the maps say by then) and
 whether it is masqueraded.
@@ -24,7 +27,7 @@ from dataplane.nft import guard, statements
 from dataplane.nft.kernel import Hook
 from dataplane.nft.layer3 import IPV4, IPV6, Layer3
 from dataplane.nft.objects import BaseHook, Chain, Holds, Set
-from dataplane.nft.statements import NEW, ORIGINAL, Rule, Statement, goto, jump, rule
+from dataplane.nft.statements import NEW, ORIGINAL, TRANSLATED, Rule, Statement, goto, jump, rule
 from dataplane.table import Client, DetectLocal, Family, ForwardingTable, Protocol
 
 TABLE = "svcplane-ipvs"
@@ -50,15 +53,17 @@ def chains(layer: Layer3, table: ForwardingTable, masquerade: int, through_ipvs:
     """All chains; the last two are bits of the connection's mark."""
     known = statements.connection_has_mark(through_ipvs)
     yield _base(
-        "steer-prerouting", Hook.PREROUTING, -110,
+        "steer-prerouting", Hook.PREROUTING, -99,
         rule(_OURS, _FORGET),
+        rule(TRANSLATED, statements.RETURN),
         rule(NEW, jump("check-sources")),
         rule(NEW, goto("steer")),
         rule(ORIGINAL, known, statements.set_mark_to(marks.DELIVER)),
     )  # fmt: skip
     yield _base(
-        "steer-output", Hook.OUTPUT, -110,
+        "steer-output", Hook.OUTPUT, -99,
         rule(_OURS, goto("translated")),
+        rule(TRANSLATED, statements.RETURN),
         rule(NEW, jump("check-sources")),
         rule(NEW, goto("steer")),
         rule(ORIGINAL, known, statements.set_mark_to(marks.DELIVER)),
