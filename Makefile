@@ -18,7 +18,7 @@ demo: setup ## run a cluster on this machine and watch a Service work (root)
 test: setup ## run all tests; says what it skipped and why
 	@$(BIN)/python -m pytest -n $$(($$(nproc) + 1)) --maxprocesses=8 --dist=worksteal
 
-vm: setup ## run the kernel tests on Debian 12's kernel, in an emulated VM: some minutes (root)
+vm: setup ## run the kernel tests on Debian 12's kernel, in an emulated VM: most of an hour (root)
 	@tests/vm/prepare >/dev/null
 	@SVCPLANE_VM=1 $(BIN)/python -m pytest tests/vm
 

@@ -11,6 +11,7 @@ import pytest
 
 from bench import workload
 from bench.namespace import measure
+from bench.programming import MODES
 from bench.report import Figure
 
 CHANGES = 200
@@ -25,8 +26,9 @@ BARS = {COMPILE: 1.5, COLD: 1.0, CHANGE: 10.0, MEMORY: 250.0}
 BARS_HOLD_AT = 10_000
 
 
-def test_how_long_from_objects_to_packets(services: int, figures: list[Figure], tmp_path: Path) -> None:
-    files = [tmp_path / name for name in ("services", "slices", "events")]
+def _files(services: int, folder: Path) -> list[Path]:
+    """What the API server would send."""
+    files = [folder / name for name in ("services", "slices", "events")]
     contents = (
         workload.service_pages(services),
         workload.endpoint_slice_pages(services),
@@ -34,8 +36,11 @@ def test_how_long_from_objects_to_packets(services: int, figures: list[Figure], 
     )
     for file, lines in zip(files, contents, strict=True):
         file.write_bytes(b"\n".join(lines))
+    return files
 
-    measured = measure("bench.programming", *files)
+
+def test_how_long_from_objects_to_packets(services: int, figures: list[Figure], tmp_path: Path) -> None:
+    measured = measure("bench.programming", "nftables", *_files(services, tmp_path))
 
     def figure(what: str, name: str, unit: str) -> Figure:
         bar = BARS.get(what) if services == BARS_HOLD_AT else None
@@ -49,6 +54,17 @@ def test_how_long_from_objects_to_packets(services: int, figures: list[Figure], 
         figure("one endpoint changed, 99th percentile", "change_p99_ms", "ms"),
         figure(MEMORY, "resident_mb", "MB"),
         figure("resident memory at its peak", "resident_peak_mb", "MB"),
+    ]
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "nftables"])
+def test_how_long_in_other_modes(mode: str, services: int, figures: list[Figure], tmp_path: Path) -> None:
+    measured = measure("bench.programming", mode, *_files(services, tmp_path))
+    if "lacks" in measured:
+        pytest.skip(measured["lacks"])
+    figures += [
+        Figure(f"svcplane, {mode}", services, COLD, measured["cold_s"], "s"),
+        Figure(f"svcplane, {mode}", services, CHANGE, measured["change_median_ms"], "ms"),
     ]
 
 

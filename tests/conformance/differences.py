@@ -56,6 +56,10 @@ def page() -> str:
         "",
         "Where the kernel at hand has no IPVS, that mode is tried in a VM ([tests/vm](../tests/vm/README.md)).",
         "",
+        "Every mode is also held against the reference in random clusters, with packets (`test_random_clusters.py`),",
+        "the iptables modes with what kube-proxy's layout does otherwise (`tests/kube_proxy_layout.py`); and",
+        "`test_mode_change.py` changes from every mode to every other.",
+        "",
         "| mode | case | why |",
         "|---|---|---|",
     ]

@@ -15,11 +15,14 @@ from xml.etree import ElementTree
 
 import pytest
 
+from conformance.differences import ALL
+
 HERE = Path(__file__).parent
 PROJECT = HERE.parent.parent
 
 _IPVS = "tests/dataplane/ipvs/test_kernel.py"
 _PACKETS = "tests/conformance/test_packets.py"
+_RANDOM = "tests/conformance/test_random_clusters.py"
 _CASES = f"{_PACKETS}::test_packets_go_where_kube_proxy_sent_them"
 
 
@@ -36,11 +39,18 @@ class Selection:
         return tuple(dict.fromkeys(path.partition("::")[0] for path in self.inside))
 
 
-#: IPVS, which the kernel at hand may lack.
+def _cases(mode: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{_CASES}[{mode}-{name}]" for name in names)
+
+
+#: IPVS, which the kernel at hand may lack, and a word with each mode that it has in common with this one.
 FEW = Selection(
     (
         _IPVS,
-        *(f"{_CASES}[ipvs-{case}]" for case in ("clusterip-tcp-udp", "affinity-clientip", "loadbalancer-etp-local")),
+        *_cases("ipvs", "clusterip-tcp-udp", "affinity-clientip", "loadbalancer-etp-local"),
+        *_cases("ipvs", "host-network-endpoint-on-this-node", "udp-flow-ends-when-its-node-port-changes"),
+        *_cases("nftables", "clusterip-tcp-udp"),
+        *_cases("userspace", "clusterip-tcp-udp"),
     ),
     (
         "--deselect",
@@ -49,24 +59,44 @@ FEW = Selection(
     900,
 )
 
-#: But not random sequences of tables, which take too long; nor 400 connections at once, which an emulated processor
-#: does not answer in time; nor iptables, whose kernel side is older than either kernel.
+#: What an emulated processor does not answer in time: 400 connections at once.
+_TOO_MUCH = "fairness"
+
+#: What is asked of userspace mode, through its queues and through AF_XDP: only its way to packets is the kernel's.
+_OF_USERSPACE = (
+    "clusterip-tcp-udp",
+    "nodeport-etp-local",
+    "loadbalancer-source-ranges-allow",
+    "affinity-clientip",
+    "dual-stack",
+    "udp-flow-follows-endpoints",
+    "hairpin-among-others",
+    "no-endpoints",
+    "host-network-endpoint-on-this-node",
+)
+
+#: But not random sequences of tables for nftables, which take too long; nor cases of iptables, whose kernel side is
+#: older than either kernel.
 EVERYTHING = Selection(
     (
         "tests/dataplane/test_netlink_channel.py",
         "tests/dataplane/test_conntrack.py",
         "tests/dataplane/nftables",
         "tests/dataplane/ipvs",
-        _PACKETS,
+        "tests/svcplane/test_clean_up.py",
+        *(
+            name
+            for mode in ("nftables", "ipvs")
+            for name in _cases(mode, *(case.name for case in ALL if case.name != _TOO_MUCH))
+        ),
+        *_cases("userspace", *_OF_USERSPACE),
+        *_cases("userspace-xdp", *_OF_USERSPACE),
         "tests/conformance/test_mode_change.py",
+        f"{_RANDOM}::test_packets_go_where_the_reference_says[ipvs]",
+        f"{_RANDOM}::test_udp_flows_go_on_and_end_as_the_reference_says[ipvs]",
     ),
-    (
-        *("--deselect", "tests/dataplane/nftables/test_properties.py"),
-        *("--deselect", f"{_CASES}[nftables-fairness]"),
-        *("--deselect", f"{_CASES}[ipvs-fairness]"),
-        *("-k", "not iptables and not userspace"),
-    ),
-    3600,
+    ("--deselect", "tests/dataplane/nftables/test_properties.py"),
+    5400,
 )
 
 SELECTION = EVERYTHING if os.environ.get("SVCPLANE_VM") == "1" else FEW
@@ -83,7 +113,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, st
     out = tmp_path_factory.mktemp("vm")
     report = out / "report.xml"
     tests = (*SELECTION.arguments, *SELECTION.inside)
-    command = [HERE / "run", "-q", "-m", "kernel", "--timeout=300", f"--junitxml={report}", *tests]
+    command = [HERE / "run", "-q", "-m", "kernel", "--timeout=1200", f"--junitxml={report}", *tests]
     limits = {"SVCPLANE_VM_OUT": str(out), "SVCPLANE_VM_SECONDS": str(SELECTION.seconds)}
     ran = subprocess.run(command, env=os.environ | limits, capture_output=True, text=True, cwd=PROJECT)
     assert report.exists(), f"the VM ended with {ran.returncode}:\n{ran.stdout[-3000:]}{ran.stderr[-3000:]}"
