@@ -86,8 +86,10 @@ class Story:
         width = max((len(str(e.endpoint)) for e in choice.endpoints), default=0)
         for endpoint in choice.endpoints:
             place = " ".join(filter(None, (endpoint.name, f"on {endpoint.node}" if endpoint.node else "")))
-            mark, reason = ("+", "") if endpoint.why_not is None else ("-", f": no, {endpoint.why_not}")
-            yield f"  {mark} {endpoint.endpoint!s:<{width}}  {place}{reason}"
+            reason = f"no, {endpoint.why_not}" if endpoint.why_not is not None else ""
+            about = ": ".join(filter(None, (place, reason)))
+            mark = "-" if reason else "+"
+            yield f"  {mark} {endpoint.endpoint!s:<{width}}  {about}".rstrip()
 
     def _rewrites(self) -> Iterator[str]:
         decision = self.decision

@@ -9,6 +9,8 @@ import time
 
 from rich.console import Console
 
+from controller.configuration.check import MODES
+from dataplane.errors import InputError
 from lab.cluster.options import FAMILIES, NO_PROXY, LabOptions, lab_options
 from lab.cluster.state import LabState, StateDirectory
 from lab.cluster.up import LabError, up
@@ -30,7 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--service-cidr", type=words, default=(), metavar="CIDR[,CIDR]", help=f"of Services ({','.join(SERVICE_CIDRS)})"
     )
     parser.add_argument(
-        "--proxy-mode", default="nftables", metavar="MODE", help=f"of the agents; {NO_PROXY}: start none"
+        "--proxy-mode",
+        default="nftables",
+        metavar="MODE",
+        help=f"of the agents: {', '.join(MODES)}, or {NO_PROXY} to start none (default: nftables)",
     )
     parser.add_argument(
         "--agent",
@@ -42,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    # Other agents may have other modes; ours would say this too, but only once the network is there.
+    if args.agent == OUR_AGENT and args.proxy_mode not in (*MODES, NO_PROXY):
+        raise InputError(f"--proxy-mode: {args.proxy_mode!r} is none of {', '.join((*MODES, NO_PROXY))}")
     options = lab_options(
         name=args.name,
         nodes=args.nodes,

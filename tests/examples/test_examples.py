@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lab.manifests import load
 from svcplane.main import main
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -54,6 +55,13 @@ def test_every_example_is_in_the_list() -> None:
     assert sorted(listed) == [manifest.name for manifest in MANIFESTS]
 
 
+def test_all_examples_can_be_in_one_cluster_at_once() -> None:
+    seen: dict[tuple[str, str], dict[str, Any]] = {}
+    for manifest in load([str(EXAMPLES)]):
+        said = manifest.object
+        assert seen.setdefault((said["kind"], said["metadata"]["name"]), said) == said, manifest.where
+
+
 def test_the_named_port_of_the_web_service_is_found_in_its_pods(explain: Any) -> None:
     assert {e["address"].rpartition(":")[2] for e in explain("web", "pod/client", "web:80")["endpoints"]} == {"8080"}
 
@@ -71,7 +79,7 @@ def test_external_traffic_policy_local_drops_what_comes_to_a_node_without_pods(e
 
 
 def test_external_traffic_policy_local_serves_pods_wherever_they_are(explain: Any) -> None:
-    assert explain("external-traffic-policy-local", "pod/client", "gate:30081")["outcome"] == "forwarded"
+    assert explain("external-traffic-policy-local", "pod/client-on-n2", "gate:30081")["outcome"] == "forwarded"
 
 
 def test_internal_traffic_policy_local_serves_clients_on_the_pods_node_only(explain: Any) -> None:

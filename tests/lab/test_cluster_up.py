@@ -272,6 +272,13 @@ def test_an_agent_that_can_not_run_fails_the_start_with_its_last_words(other: La
     assert Namespace.of_lab(other.name) == []
 
 
+def test_a_mode_that_our_agent_has_not_is_said_before_anything_is_made(other: Lab) -> None:
+    said = other("up", "--proxy-mode", "netfilter", fails=2)
+    assert "'netfilter' is none of nftables, iptables, ipvs, userspace, none" in said
+    assert said.count("\n") == 1
+    assert not other.state.exists
+
+
 def test_a_start_that_is_interrupted_leaves_nothing(other: Lab) -> None:
     words = ["lab", "up", "--name", other.name, "--nodes", "1", "--agent", "sleep 600"]
     start = subprocess.Popen([sys.executable, "-m", "svcplane.main", *words], stderr=subprocess.PIPE, text=True)

@@ -113,6 +113,14 @@ def test_the_text_names_the_question_the_pick_and_the_way_back(capsys: pytest.Ca
         assert phrase in text
 
 
+def test_an_endpoint_without_pod_or_node_has_its_reason_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    by_hand = str(EXAMPLES / "endpoints-by-hand.yaml")
+    assert main(["explain", "-f", by_hand, "--from", "pod/client", "--to", "legacy:80"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "  - 198.51.100.13:8080  no, it is not ready" in lines
+    assert lines == [line.rstrip() for line in lines]
+
+
 @pytest.mark.parametrize("manifest", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
 def test_every_example_is_a_cluster(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = explain(capsys, "--from", "outside", "--to", "198.51.100.7:80", manifest=str(manifest))
