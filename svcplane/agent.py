@@ -39,6 +39,7 @@ from svcplane.modes import (
     make_traffic,
     packets_of,
     remove_predecessors,
+    set_up_mode,
 )
 from svcplane.succession import Succession
 
@@ -69,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
             return 0
         if getattr(args, "init_only", False):
             _set_up_host(configuration, OwnFlags.given(args))
+            set_up_mode(configuration)
             return 0
         _access(args, configuration)  # what is of no use is said before anything on this host changes
         _set_up_host(configuration, OwnFlags.given(args))

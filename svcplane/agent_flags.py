@@ -27,7 +27,7 @@ class Command(NamedTuple):
 COMMANDS = (
     Command(("--config",), Kind.TEXT, "the file; other flags of the configuration are ignored then"),
     Command(("--write-config-to",), Kind.TEXT, "write the whole configuration to this file, and exit"),
-    Command(("--init-only",), Kind.BOOLEAN, "do what needs all privileges (conntrack's settings), and exit"),
+    Command(("--init-only",), Kind.BOOLEAN, "make the settings that need all privileges (conntrack, mode), and exit"),
     Command(("--cleanup",), Kind.BOOLEAN, "remove all of svcplane's rules, and exit"),
     Command(("--master",), Kind.TEXT, "URL of the API server, in place of the kubeconfig's"),
     Command(("--iptables-variant",), Kind.TEXT, "which iptables in mode iptables: auto, legacy or nft"),

@@ -12,12 +12,15 @@ from dataplane.conntrack_traffic import ConntrackTraffic
 from dataplane.interface import Dataplane
 from dataplane.iptables import IptablesDataplane, choose_variant
 from dataplane.iptables.chain import Layout
+from dataplane.iptables.sysctl import route_localnet
 from dataplane.iptables.variant import AUTO, installed_variants
 from dataplane.ipvs import IpvsDataplane, Timeouts, ipvs_is_there
+from dataplane.ipvs.sysctl import set_up as set_up_ipvs
 from dataplane.nftables import NftablesDataplane
 from dataplane.packets import PacketSource
 from dataplane.traffic import TrafficSource
 from dataplane.userspace.dataplane import UserspaceDataplane, remove_userspace
+from dataplane.userspace.host import accept_translated_sources
 from dataplane.userspace.traffic import EngineTraffic
 from svcplane import kube_proxy
 from svcplane.userspace_flags import UserspaceFlags
@@ -90,6 +93,21 @@ def make_dataplane(configuration: KubeProxyConfiguration, flags: ModeFlags) -> C
     InputError if this host is not as the flags want it, or they are wrong.
     """
     return _MODES[configuration.mode](configuration, flags)
+
+
+def set_up_mode(configuration: KubeProxyConfiguration) -> None:
+    """Make the settings of this host that the mode needs, as it does itself where it is allowed to.
+
+    In the calling thread's network namespace. DataplaneError if one is refused.
+    """
+    addresses = configuration.node_port_addresses
+    if configuration.mode == "iptables" and configuration.iptables.localhost_node_ports:
+        if not addresses or "0.0.0.0/0" in addresses:
+            route_localnet()
+    elif configuration.mode == "ipvs":
+        set_up_ipvs()
+    elif configuration.mode == "userspace":
+        accept_translated_sources()
 
 
 def make_traffic(mode: str, dataplane: Closable) -> TrafficSource | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from lab.api.registry import DEPLOYMENTS
 from lab.api.store import Store
 from svcplane import agent
 from whole_agent import NODE, SERVICE, SLICE, Scene, endpoints, node, service, with_agent
+
+_FLOWS = "/run/svcplane-userspace"  # where mode userspace keeps them
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 BASE = DEPLOY / "base"
@@ -129,7 +133,38 @@ def test_the_api_server_is_not_asked_through_a_service() -> None:
     assert re.fullmatch(r"https://CONTROL-PLANE:6443", server)  # who forgets to edit it is told: no such host
 
 
-@pytest.mark.parametrize("folder", ["base", "kubeadm"])
+@pytest.fixture(scope="module")
+def made() -> dict[str, dict[str, Any]]:
+    """By kind: what kubectl makes of base and overlay."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("needs kubectl")
+    command = [kubectl, "kustomize", str(DEPLOY / "userspace")]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return {document["kind"]: document for document in yaml.safe_load_all(text)}
+
+
+class TestTheDaemonSetOfModeUserspace:
+    def test_is_configured_for_it_and_keeps_the_rest(self, made: dict[str, dict[str, Any]]) -> None:
+        data = made["ConfigMap"]["data"]
+        base = yaml.safe_load((BASE / "config.conf").read_text())
+        assert yaml.safe_load(data["config.conf"]) == base | {"mode": "userspace"}
+        assert data["kubeconfig.conf"] == (BASE / "kubeconfig.conf").read_text()
+        configuration, left_out = decode(data["config.conf"])
+        assert (configuration.mode, left_out) == ("userspace", [])
+
+    def test_keeps_flows_on_the_node(self, made: dict[str, dict[str, Any]]) -> None:
+        spec = made["DaemonSet"]["spec"]["template"]["spec"]
+        [volume] = [v for v in spec["volumes"] if v.get("hostPath", {}).get("path") == _FLOWS]
+        [mount] = [m for m in spec["containers"][0]["volumeMounts"] if m["name"] == volume["name"]]
+        assert mount == {"name": volume["name"], "mountPath": _FLOWS}
+
+    def test_has_pods_that_the_api_server_takes(self, made: dict[str, dict[str, Any]]) -> None:
+        spec = {key: made["DaemonSet"]["spec"][key] for key in ("selector", "template")}
+        Store().create(DEPLOYMENTS, {"metadata": {"name": "agent", "namespace": "default"}, "spec": spec})
+
+
+@pytest.mark.parametrize("folder", ["base", "kubeadm", "userspace"])
 def test_every_file_that_a_kustomization_names_is_there(folder: str) -> None:
     where = DEPLOY / folder
     kustomization = yaml.safe_load((where / "kustomization.yaml").read_text())
