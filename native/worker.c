@@ -57,10 +57,12 @@ static void wait_for_packets(struct worker_thread *thread)
 		{.fd = thread->wake, .events = POLLIN},
 		{.fd = thread->port->descriptor, .events = POLLIN},
 	};
-	bool at_once = thread->port->busy || atomic_load(&thread->worker->posted);
 	uint64_t woken;
 
-	if (poll(watched, 2, at_once ? 0 : IDLE_MILLISECONDS) > 0 && watched[0].revents)
+	/* The next round looks for packets, for what was posted and for the end: without a system call. */
+	if (thread->port->busy || atomic_load(&thread->worker->posted))
+		return;
+	if (poll(watched, 2, IDLE_MILLISECONDS) > 0 && watched[0].revents)
 		(void)!read(thread->wake, &woken, sizeof(woken));
 }
 

@@ -369,8 +369,9 @@ void xsk_statistics(const struct xsk *xsk, struct xsk_statistics *statistics)
 	socklen_t size = sizeof(counted);
 
 	(void)getsockopt(xsk->descriptor, SOL_XDP, XDP_STATISTICS, &counted, &size);
+	/* A socket that copies counts a packet as dropped when it finds no frame, and that ring as empty besides. */
 	*statistics = (struct xsk_statistics){
-		.dropped = counted.rx_dropped + counted.rx_fill_ring_empty_descs,
+		.dropped = counted.rx_dropped,
 		.full = counted.rx_ring_full,
 	};
 }

@@ -79,7 +79,7 @@ class XdpPort(Port):
         where: Where = Where.AUTO,
         limits: XdpLimits = XdpLimits(),
         busy_poll: int = 0,
-        spins: int = 2000,
+        spins: int = 20,
     ) -> None:
         """Sockets for the interfaces that are `selected`. `pods` says on which of them
         local pods are. `busy_poll` is in microseconds; `spins` says how often to look for packets before sleeping.
