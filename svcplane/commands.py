@@ -5,13 +5,20 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 
 class Command(NamedTuple):
     name: str
     module: str  #: holds add_arguments(parser) and run(args) -> exit code
     help: str
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and where more is said; then the process ends with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {' '.join(message.split())} ('{self.prog} --help' tells more)\n")
 
 
 def add_commands(parser: argparse.ArgumentParser, commands: Sequence[Command]) -> None:
@@ -28,7 +35,7 @@ def run_command(prog: str, commands: Sequence[Command], chosen: argparse.Namespa
     """Run the one that was chosen. Returns its exit code."""
     command = next(c for c in commands if c.name == chosen.command)
     module = importlib.import_module(command.module)
-    parser = argparse.ArgumentParser(prog=f"{prog} {command.name}", description=command.help)
+    parser = Parser(prog=f"{prog} {command.name}", description=command.help)
     module.add_arguments(parser)
     code: int = module.run(parser.parse_args(chosen.arguments))
     return code

@@ -20,7 +20,7 @@ from dataplane.table import Client, Family, Protocol
 from lab.manifests import load
 from lab.network.topology import CLUSTER_CIDRS, SERVICE_CIDRS
 from lab.paper import PaperCluster
-from svcplane.flags import words
+from svcplane.flags import natural, words
 from svcplane.node_flags import add_node_flags, node_options
 from svcplane.question import VIA, Sender, addresses_of, find_node, find_sender, find_target, packet_from
 from svcplane.story import Story
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--protocol", type=str.upper, choices=[p.value for p in Protocol], help="(default: the port's)")
     parser.add_argument("--family", choices=_FAMILIES, help="(default: the Service's first)")
     parser.add_argument("--node", default="", help="the node that WHO is outside of (default: the first)")
-    parser.add_argument("--nodes", type=int, default=2, metavar="N", help="how many nodes to imagine (default: 2)")
+    parser.add_argument("--nodes", type=natural, default=2, metavar="N", help="how many nodes to imagine (default: 2)")
     parser.add_argument(
         "--not-ready", action="append", default=[], metavar="POD", help="imagine that this pod is not ready"
     )

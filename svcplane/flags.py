@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 
 def boolean(text: str) -> bool:
@@ -19,6 +20,24 @@ def add_boolean(parser: argparse._ActionsContainer, flag: str, description: str,
     parser.add_argument(
         flag, type=boolean, nargs="?", const=True, default=default, metavar="true|false", help=description
     )
+
+
+def natural(text: str) -> int:
+    """0, 1, 2, ..."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"expected a number from 0 on, found {text!r}")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A time that one can wait for: more than nothing, and at most a day."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 < found <= 86_400:
+        raise argparse.ArgumentTypeError(f"expected seconds, more than 0 and at most 86400, found {text!r}")
+    return found
 
 
 def words(text: str) -> tuple[str, ...]:

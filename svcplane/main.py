@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from controller.api.errors import ApiServerError
 from dataplane.errors import InputError
 from dataplane.version import VERSION
-from svcplane.commands import Command, add_commands, run_command
+from svcplane.commands import Command, Parser, add_commands, run_command
 
 COMMANDS = (
     Command("explain", "svcplane.explain", "say where a packet goes and why (no root, no cluster)"),
@@ -23,7 +23,7 @@ COMMANDS = (
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="svcplane", description="A Kubernetes Service dataplane you can read.")
+    parser = Parser(prog="svcplane", description="A Kubernetes Service dataplane you can read.")
     parser.add_argument("--version", action="version", version=f"svcplane {VERSION}")
     add_commands(parser, COMMANDS)
     return parser

@@ -113,6 +113,8 @@ def find_target(
     host, port = match["v6"] or match["host"], match["port"]
     address = canonical_address(host)
     if address is not None:
+        if family and family is not Family.of(address):
+            raise InputError(f"--family: {address} is not an {family.word} address")
         return Target(text, Endpoint(address, _number(text, port)), protocol or Protocol.TCP)
     name, namespace = _parts_of_name(host)
     service = _find_service(name, namespace, services)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -32,6 +34,7 @@ from dataplane.userspace.telling import packet_of, steps
 from lab.manifests import load
 from lab.network.topology import CLUSTER_CIDRS
 from lab.paper import PaperCluster
+from svcplane.flags import natural
 from svcplane.node_flags import add_node_flags, node_options
 from svcplane.question import addresses_of, find_node
 
@@ -47,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-w", "--write", metavar="PCAP", type=Path, help="write what the node sends on or answers")
     parser.add_argument("--node", default="", help="the node that meets the packets (default: the first)")
-    parser.add_argument("--nodes", type=int, default=2, metavar="N", help="how many nodes to imagine (default: 2)")
+    parser.add_argument("--nodes", type=natural, default=2, metavar="N", help="how many nodes to imagine (default: 2)")
     parser.add_argument("--seed", type=int, default=0, help="what chance does (default: 0)")
     parser.add_argument("--timeouts", choices=_TIMEOUTS, default="rfc", help="how long flows are known (default: rfc)")
     parser.add_argument("--json", action="store_true", help="one JSON object for each packet")
@@ -58,12 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     node = _imagine(args)
     port = CapturePort(_read(args.capture))
-    with Engine(node.host, limits=_LIMITS, timeouts=_TIMEOUTS[args.timeouts], seed=args.seed) as engine:
+    timeouts = _TIMEOUTS[args.timeouts]
+    with _opened(args.write) as file, Engine(node.host, limits=_LIMITS, timeouts=timeouts, seed=args.seed) as engine:
         engine.apply(node.table)
         for told in _replay(engine, node, port):
             print(json.dumps(told.as_json(), ensure_ascii=False) if args.json else told.as_text(args.why))
-    if args.write:
-        _write(args.write, port.sent)
+        if file:
+            write(file, port.sent.link, port.sent.packets)
     return 0
 
 
@@ -189,9 +193,26 @@ def _read(path: Path) -> Capture:
         raise InputError(f"{path}: {error.strerror}") from error
 
 
-def _write(path: Path, capture: Capture) -> None:
+@contextmanager
+def _opened(path: Path | None) -> Iterator[BinaryIO | None]:
+    """A file to write, which becomes the one at `path` at the end; if anything goes wrong, that stays as it was.
+
+    Whether it can be written shows at once. What is no file (a pipe, /dev/stdout) is written to directly.
+    """
+    if path is None:
+        yield None
+        return
+    plain = not path.exists() or path.is_file()
+    target = path.with_name(f".{path.name}.{os.getpid()}") if plain else path
     try:
-        with path.open("wb") as file:
-            write(file, capture.link, capture.packets)
+        with target.open("xb" if plain else "wb") as file:
+            yield file
+        if plain:
+            target.replace(path)
+    except BrokenPipeError:
+        raise  # whoever reads has left: no fault of the path's
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
+    finally:
+        if plain:
+            target.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from dataplane.userspace.answering import ask
 from dataplane.userspace.memory import default_folder
+from svcplane.flags import natural, seconds
 from svcplane.flows import print_table
 
 Counted: TypeAlias = dict[tuple[str, str], dict[str, Any]]
@@ -23,8 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "connections begun, packets and bytes to the backend (IN) and from it (OUT), each per second."
     )
     parser.add_argument("--service", default="", metavar="TEXT", help="only Services whose name has this in it")
-    parser.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="between two looks (default: 1)")
-    parser.add_argument("--count", type=int, default=0, metavar="N", help="end after so many (default: never)")
+    parser.add_argument(
+        "--interval", type=seconds, default=1.0, metavar="SECONDS", help="between two looks (default: 1)"
+    )
+    parser.add_argument("--count", type=natural, default=0, metavar="N", help="end after so many (default: never)")
     parser.add_argument("--json", action="store_true", help="one JSON object for each backend and look")
 
 

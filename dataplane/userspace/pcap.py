@@ -22,6 +22,8 @@ _PCAPNG = 0x0A0D0D0A
 _ETHERNET, _RAW, _IPV4, _IPV6 = 1, 101, 228, 229  # LINKTYPE_...
 # What Linux writes for the interface `any`: LINUX_SLL and LINUX_SLL2 of the registry of link types.
 _COOKED = (113, 276)
+# Beside the link type: how many words of 16 bits the link's own checksum has, if that is behind each packet.
+_FCS_PRESENT, _FCS_WORDS, _FCS_SHIFT = 0x0400_0000, 0xF000_0000, 28
 _LINKS = {_ETHERNET: Link.ETHERNET, _RAW: Link.IP, _IPV4: Link.IP, _IPV6: Link.IP}
 
 
@@ -51,20 +53,23 @@ def read(file: BinaryIO, name: str) -> Capture:
         found = "a pcapng file" if header[:4] == _PCAPNG.to_bytes(4, "big") else "something else"
         raise InputError(f"{name}: expected a pcap file, found {found} (`tcpdump -r FILE -w NEW` writes pcap)")
     magic, _, _, _, _, _, network = struct.unpack(f"{order}IHHiIII", header)
-    if network not in _LINKS:
-        hint = " (capture on one interface, not on `any`)" if network in _COOKED else ""
-        raise InputError(f"{name}: expected packets of Ethernet or IP, found link type {network}{hint}")
+    link = network & ~(_FCS_PRESENT | _FCS_WORDS)
+    if link not in _LINKS:
+        hint = " (capture on one interface, not on `any`)" if link in _COOKED else ""
+        raise InputError(f"{name}: expected packets of Ethernet or IP, found link type {link}{hint}")
+    check = (network & _FCS_WORDS) >> _FCS_SHIFT if network & _FCS_PRESENT else 0
     unit = 1 if magic == _NANOSECONDS else 1000
-    return Capture(_LINKS[network], tuple(_records(file, name, order, unit)))
+    return Capture(_LINKS[link], tuple(_records(file, name, order, unit, 2 * check)))
 
 
-def _records(file: BinaryIO, name: str, order: str, unit: int) -> Iterator[Captured]:
+def _records(file: BinaryIO, name: str, order: str, unit: int, check: int) -> Iterator[Captured]:
+    """`check`: bytes of a checksum of the link behind each packet, which are left out."""
     number = 0
     while header := file.read(16):
         number += 1
         if len(header) < 16:
             raise InputError(f"{name}: packet {number}: the file ends in the middle of it")
-        seconds, fraction, length, _ = struct.unpack(f"{order}IIII", header)
+        seconds, fraction, length, original = struct.unpack(f"{order}IIII", header)
         if fraction * unit >= 1_000_000_000:
             raise InputError(f"{name}: packet {number}: expected a time within its second, found {fraction * unit} ns")
         if length > MOST_BYTES:
@@ -72,7 +77,7 @@ def _records(file: BinaryIO, name: str, order: str, unit: int) -> Iterator[Captu
         data = file.read(length)
         if len(data) < length:
             raise InputError(f"{name}: packet {number}: the file ends in the middle of it")
-        yield Captured(seconds * 1_000_000_000 + fraction * unit, data)
+        yield Captured(seconds * 1_000_000_000 + fraction * unit, data[: max(original - check, 0)])
 
 
 def write(file: BinaryIO, link: Link, packets: Iterable[Captured]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +153,43 @@ def test_a_file_that_is_no_capture_is_refused_in_one_line(
 def test_a_file_that_is_not_there_is_refused_in_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["replay", str(tmp_path / "none.pcap"), "-f", WEB]) == 2
     assert "No such file" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_said(
+    capsys: pytest.CaptureFixture[str], service: str, tmp_path: Path
+) -> None:
+    capture = recorded(tmp_path / "in.pcap", syn(service))
+    assert main(["replay", str(capture), "-f", WEB, "-w", str(tmp_path / "none" / "out.pcap")]) == 2
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
+    assert "No such file" in captured.err
+
+
+def test_what_goes_wrong_on_the_way_leaves_the_output_as_it_was(
+    capsys: pytest.CaptureFixture[str], service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    capture, out = recorded(tmp_path / "in.pcap", syn(service)), tmp_path / "out.pcap"
+    out.write_bytes(b"before")
+    monkeypatch.setattr("svcplane.replay.write", fail)
+    assert main(["replay", str(capture), "-f", WEB, "-w", str(out)]) == 2
+    assert f"{out}: No space left on device" in capsys.readouterr().err
+    assert out.read_bytes() == b"before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.pcap", "out.pcap"]
+
+
+def test_the_checksum_of_the_link_behind_each_packet_is_left_out(
+    capsys: pytest.CaptureFixture[str], service: str, tmp_path: Path
+) -> None:
+    """Four bytes, as the file's header says in the upper half of the link type."""
+    frame = bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / syn(service))
+    header = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 0x2400_0001)
+    whole = struct.pack("<IIII", 0, 0, len(frame) + 4, len(frame) + 4) + frame + b"\xde\xad\xbe\xef"
+    cut = struct.pack("<IIII", 1, 0, len(frame), len(frame) + 4) + frame
+    (tmp_path / "in.pcap").write_bytes(header + whole + cut)
+    out = tmp_path / "out.pcap"
+    told = replay(capsys, tmp_path / "in.pcap", "-w", str(out))
+    assert [one["outcome"] for one in told] == ["forwarded", "forwarded"]
+    assert [len(packet) for packet in rdpcap(str(out))] == [len(frame)] * 2
