@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
             set_up_mode(configuration)
             return 0
         _access(args, configuration)  # what is of no use is said before anything on this host changes
+        if configuration.mode == "userspace":
+            OwnFlags.given(args).userspace.check_here()
         _set_up_host(configuration, OwnFlags.given(args))
         return asyncio.run(_run(args, configuration))
     except DataplaneError as error:

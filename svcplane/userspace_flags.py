@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dataplane.errors import InputError
+from dataplane.userspace.queue_reader import package
 from dataplane.userspace.xdp.options import XdpOptions, xdp_options
 
-_NFQUEUE, _AF_XDP, _PYTHON = "nfqueue", "af_xdp", "nfqueue_python"
+_NFQUEUE, _AF_XDP, _PYTHON = PORTS = "nfqueue", "af_xdp", "nfqueue_python"
 
 
 class UserspaceFlags(NamedTuple):
@@ -29,6 +30,11 @@ class UserspaceFlags(NamedTuple):
                 f"--xdp-interfaces, --xdp-mode and --xdp-busy-poll: expected with --userspace-port={_AF_XDP}"
             )
         return None
+
+    def check_here(self) -> None:
+        """InputError if this machine lacks what they need, and that can be known before anything is changed."""
+        if self.in_python:
+            package()
 
     @property
     def in_python(self) -> bool:

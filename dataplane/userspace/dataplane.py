@@ -63,7 +63,7 @@ class UserspaceDataplane:
     `folder` is where flows are kept, for the next one to go on with after `close`, or when the process was killed.
     `in_python` has one queue read packet by packet in Python, to be read and compared with (queue_reader.py).
     DataplaneError if the kernel has no nf_tables, or nothing that sends packets to a queue; InputError if there can be
-    no AF_XDP.
+    no AF_XDP, or nothing to read packets in Python with.
     """
 
     def __init__(

@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -367,10 +368,11 @@ class Engine:
             count = names.fresh
             counted = ffi.new("struct flow_tally[]", count)
             self._do("access_tallies", ffi.new("struct access_tallies *", {"count": count, "into": counted}))
-            return {
-                (self._owners.service(name.owner), backend_of(name)): tally_of(counted[number])
-                for number, name in enumerate(names.names[1:count], start=1)
-            }
+            found = {}
+            for number, name in enumerate(names.names[1:count], start=1):
+                with suppress(KeyError):  # forgotten since it was counted
+                    found[self._owners.service(name.owner), backend_of(name)] = tally_of(counted[number])
+            return found
 
     def flows(self) -> Iterator[Flow]:
         """The flows that are known, in no particular order."""
@@ -378,7 +380,10 @@ class Engine:
 
     def named_flows(self) -> Iterator[tuple[str, Flow]]:
         """The flows, each with the service port that it is counted for (``namespace/name:port``)."""
-        return ((self._service_of(flow), flow_of(flow)) for flow in self._live_flows())
+        for flow in self._live_flows():
+            # What is told is a copy: meanwhile the flow may have ended, and its service port be forgotten.
+            with suppress(KeyError):
+                yield self._service_of(flow), flow_of(flow)
 
     @property
     def now(self) -> float:

@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from typing import Any
 
+from dataplane.errors import InputError
 from dataplane.interface import DataplaneError
 from dataplane.reference import Outcome
 from dataplane.table import DetectLocal
@@ -30,11 +31,11 @@ _DONE = ("forwarded", "passed", "answered", "dropped")  # in PortCounters
 
 
 def package() -> Any:
-    """The package's module. DataplaneError if it is not installed."""
+    """The package's module. InputError if it is not installed."""
     try:
         return importlib.import_module("netfilterqueue")
     except ImportError as error:
-        raise DataplaneError(
+        raise InputError(
             f"reading packets in Python needs the package NetfilterQueue (pip install 'svcplane[nfqueue]'): {error}"
         ) from error
 

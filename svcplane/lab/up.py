@@ -17,6 +17,7 @@ from lab.cluster.up import LabError, up
 from lab.network.topology import CLUSTER_CIDRS, MOST_NODES, SERVICE_CIDRS
 from svcplane.flags import words
 from svcplane.lab.common import DEFAULT_NAME, add_name, counted
+from svcplane.userspace_flags import PORTS, UserspaceFlags
 
 OUR_AGENT = (sys.executable, "-m", "svcplane.main", "agent")
 
@@ -38,12 +39,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of the agents: {', '.join(MODES)}, or {NO_PROXY} to start none (default: nftables)",
     )
     parser.add_argument(
+        "--userspace-port",
+        choices=PORTS,
+        help="with --proxy-mode=userspace: how packets come in, see 'svcplane agent --help' (default: nfqueue)",
+    )
+    parser.add_argument(
         "--agent",
         type=shlex.split,
         default=OUR_AGENT,
         metavar="COMMAND",
         help="run this on the nodes in place of 'svcplane agent'; it gets kube-proxy's flags",
     )
+
+
+def agent_command(args: argparse.Namespace) -> tuple[str, ...]:
+    """What to run on the nodes. InputError if its flags do not fit together, or this machine lacks what they need."""
+    if not args.userspace_port:
+        return tuple(args.agent)
+    if args.proxy_mode != "userspace":
+        raise InputError(f"--userspace-port={args.userspace_port}: expected with --proxy-mode=userspace")
+    UserspaceFlags(args.userspace_port).check_here()
+    return (*args.agent, f"--userspace-port={args.userspace_port}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         nodes=args.nodes,
         family=args.ip_family,
         proxy_mode=args.proxy_mode,
-        agent=args.agent,
+        agent=agent_command(args),
         cluster_cidrs=args.cluster_cidr,
         service_cidrs=args.service_cidr,
     )

@@ -25,6 +25,7 @@ from conformance.echo import echoes
 from conformance.health_check_thread import HealthCheckThread
 from conformance.observed import Observed, is_even, missing, surprises
 from conformance.setting import GATEWAY_ADDRESS, NAMES, NODE_OF, SECONDARY_ADDRESS, SERVERS, TOPOLOGY
+from dataplane.errors import InputError
 from dataplane.interface import Dataplane, DataplaneError
 from dataplane.iptables import IptablesDataplane
 from dataplane.ipvs import IpvsDataplane
@@ -75,7 +76,7 @@ _ALL_ADDRESSES = {"node_port_addresses": ["0.0.0.0/0", "::/0"]}  #: the default 
 def _lacks_netfilterqueue() -> str:
     try:
         package()
-    except DataplaneError as error:
+    except InputError as error:
         return str(error)
     return ""
 

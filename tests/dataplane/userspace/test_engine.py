@@ -346,3 +346,17 @@ def first_piece(data: bytes) -> bytes:
         packet.flags, packet.chksum = "MF", None
         return bytes(packet)
     return bytes(IPv6(src=packet.src, dst=packet.dst) / IPv6ExtHdrFragment(m=1, nh=packet.nh) / packet.payload)
+
+
+def test_a_flow_that_is_forgotten_while_flows_are_listed_is_left_out(node: Node) -> None:
+    """Its service port may be forgotten with it: whoever lists flows, from another thread, must not fail of that."""
+    for port in (40000, 40001):
+        node.send("10.244.1.10", port, "10.96.0.10", 80)
+    listed = node.engine.named_flows()
+    name, _ = next(listed)
+    assert name == "default/web:http"
+    owners = node.engine._owners
+    owners._in_use, owners._most = set, 0
+    owners.tidy()
+    assert list(listed) == []
+    assert node.engine.tallies() == {}

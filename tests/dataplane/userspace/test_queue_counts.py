@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 
 import pytest
 
-from dataplane.interface import DataplaneError
+from dataplane.errors import InputError
 from dataplane.table import DetectLocal
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.port import nfqueue_port
@@ -58,7 +58,7 @@ def test_a_port_that_is_closed_has_missed_nothing(machine: Namespace) -> None:
 def test_a_reader_in_python_counts_what_became_of_packets(machine: Namespace) -> None:
     try:
         package()
-    except DataplaneError as error:
+    except InputError as error:
         pytest.skip(str(error))
     with Engine() as engine:
         engine.start([])
