@@ -26,7 +26,7 @@ from conformance.health_check_thread import HealthCheckThread
 from conformance.observed import Observed, is_even, missing, surprises
 from conformance.setting import GATEWAY_ADDRESS, NAMES, NODE_OF, SECONDARY_ADDRESS, SERVERS, TOPOLOGY
 from dataplane.errors import InputError
-from dataplane.interface import Dataplane, DataplaneError
+from dataplane.interface import Dataplane
 from dataplane.iptables import IptablesDataplane
 from dataplane.ipvs import IpvsDataplane
 from dataplane.nftables import NftablesDataplane
