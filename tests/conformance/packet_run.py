@@ -65,6 +65,7 @@ class Mode:
     make: Callable[[], ClosableDataplane]  #: called in n1's namespace
     options: Mapping[str, Any] = field(default_factory=dict)  #: of the node, where the case says nothing
     asks_later: bool = False  #: what this host sends is looked at when send(2) has returned
+    each: int = 1  #: of so many cases one is run, unless SVCPLANE_ALL_CASES is set
     lacks: Callable[[], str] = lambda: ""  #: why this kernel cannot do it, in words; "" if it can
 
 
@@ -92,6 +93,7 @@ MODES = (
         "nftables",
         partial(UserspaceDataplane, limits=SMALL, in_python=True),
         asks_later=True,
+        each=6,
         lacks=_lacks_netfilterqueue,
     ),
     Mode("ipvs", "nftables", IpvsDataplane, lacks=lacks_ipvs),
