@@ -92,3 +92,13 @@ class PacketMetrics(Collector):
             "Mode userspace: flows given up for new ones, as there was no room.",
             value=packets.flows_evicted,
         )
+        yield CounterMetricFamily(
+            "svcplane_engine_clients_refused",
+            "Mode userspace: clients served and not remembered for session affinity, as there was no room.",
+            value=packets.clients_refused,
+        )
+        yield GaugeMetricFamily(
+            "svcplane_engine_pools_without_maglev",
+            "Mode userspace: pools that ask for Maglev and are picked from at random, as there is no table for them.",
+            value=packets.pools_without_maglev,
+        )

@@ -29,6 +29,8 @@ class Packets:
     flows_limit: int  #: that there is room for
     flows_evicted: int  #: given up for new ones, as there was no room
     xdp: Mapping[str, int] = field(default_factory=dict)
+    clients_refused: int = 0  #: served and not remembered for affinity, as there was no room
+    pools_without_maglev: int = 0  #: that ask for Maglev, and are picked from at random for want of a table
 
 
 class PacketSource(Protocol):

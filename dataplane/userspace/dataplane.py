@@ -340,7 +340,16 @@ class UserspaceDataplane:
         )
         drops = {reason.name.lower(): count for reason, count in counters.reasons.items()}
         flows = counters.flows
-        return Packets(tuple(ports), drops, flows["used"], engine.limits.flows, flows["evicted"], engine.port_ways())
+        return Packets(
+            tuple(ports),
+            drops,
+            flows["used"],
+            engine.limits.flows,
+            flows["evicted"],
+            engine.port_ways(),
+            counters.clients["refused"],
+            engine.without_maglev,
+        )
 
     def _reader_counters(self) -> dict[str, PortCounters]:
         reader = self._reader

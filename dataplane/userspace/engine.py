@@ -102,6 +102,7 @@ class Engine:
         self._around = Surroundings(ForwardingTable(), host or Host())
         self._frontends: list[Frontend | None] = []  # by their positions in its tables
         self._full = True  # the next table must be written whole
+        self._without_maglev = 0
         self._change(self._around, Changes())
         self._full = True  # for the first that is applied
 
@@ -395,7 +396,7 @@ class Engine:
     @property
     def without_maglev(self) -> int:
         """Pools that are to be picked from by Maglev, and for want of a table (`Limits.maglevs`) are at random."""
-        return int(lib.engine_without_maglev(self._engine))
+        return self._without_maglev
 
     # Restarts
 
@@ -513,7 +514,6 @@ class Engine:
 
         Returns whether everything was written. DataplaneError: nothing has changed.
         """
-        without_maglev = self.without_maglev
         whole = self._full or not self._load(self._differing(around, changes, touched))
         if whole:
             self._full = True
@@ -522,11 +522,13 @@ class Engine:
             roles = around.all_roles()
             self._load(encode(everything, (), roles, around, self._owners, self._pick, whole=True))
         self._around, self._full = around, False
-        if self.without_maglev != without_maglev:
+        without_maglev = int(lib.engine_without_maglev(self._engine))
+        if without_maglev != self._without_maglev:
+            self._without_maglev = without_maglev
             _log.warning(
                 "%d pools of endpoints that ask for Maglev are picked from at random: there are %d tables, "
                 "for at most %d endpoints each",
-                self.without_maglev,
+                without_maglev,
                 self._limits.maglevs,
                 lib.MAGLEV_BACKENDS,
             )
