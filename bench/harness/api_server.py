@@ -26,13 +26,46 @@ from lab.api.store import Store
 PORT = 8001  #: at 127.0.0.1 of every node
 
 
-class Api:
-    """The server, seen from the harness."""
+class ApiRequests:
+    """An API server at a port of 127.0.0.1, and what the harness changes there."""
+
+    def __init__(self, port: int, namespace: str, *, with_endpoints: bool) -> None:
+        self.port = port
+        self._namespace = namespace
+        self._with_endpoints = with_endpoints
+        self._connection = http.client.HTTPConnection("127.0.0.1", port)
+
+    def set_addresses(self, service: str, addresses: Sequence[str]) -> None:
+        """Let these be the endpoints of a Service. Returns when the server has it."""
+        items = [cluster.endpoint(address) for address in addresses]
+        if self._with_endpoints:
+            path = f"/api/v1/namespaces/{self._namespace}/endpoints/{service}"
+            subsets = self.request("GET", path)["subsets"]
+            self.request("PATCH", path, {"subsets": [subsets[0] | {"addresses": [{"ip": a} for a in addresses]}]})
+        slices = f"/apis/discovery.k8s.io/v1/namespaces/{self._namespace}/endpointslices"
+        self.request("PATCH", f"{slices}/{cluster.slice_name(service)}", {"endpoints": items})
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def request(self, method: str, path: str, contents: Json | None = None, accepted: Sequence[int] = (200,)) -> Json:
+        """What the server answers. RuntimeError if its status is another one than those."""
+        headers = {"Content-Type": "application/json" if method == "POST" else "application/merge-patch+json"}
+        self._connection.request(method, path, json.dumps(contents) if contents else None, headers)
+        answer = self._connection.getresponse()
+        said = answer.read()
+        if answer.status not in accepted:
+            raise RuntimeError(f"{method} {path}: {answer.status}: {said[:500]!r}")
+        result: Json = json.loads(said)
+        return result
+
+
+class Api(ApiRequests):
+    """The lab's, in a process of its own."""
 
     def __init__(self, services: int, nodes: Sequence[socket.socket], *, with_endpoints: bool) -> None:
         own = socket.create_server(("127.0.0.1", 0))
-        self.port: int = own.getsockname()[1]
-        self._with_endpoints = with_endpoints
+        super().__init__(own.getsockname()[1], "default", with_endpoints=with_endpoints)
         listeners = [own, *nodes]
         numbers = ",".join(str(listener.fileno()) for listener in listeners)
         command = [sys.executable, "-m", __spec__.name, str(services), numbers, *(["endpoints"] * with_endpoints)]
@@ -47,31 +80,10 @@ class Api:
         assert self._process.stdout is not None
         if self._process.stdout.readline() != "ready\n":
             raise RuntimeError("the API server did not start")
-        self._connection = http.client.HTTPConnection("127.0.0.1", self.port)
-
-    def set_addresses(self, service: str, addresses: Sequence[str]) -> None:
-        """Let these be the endpoints of a Service. Returns when the server has it."""
-        items = [cluster.endpoint(address) for address in addresses]
-        if self._with_endpoints:
-            path = f"/api/v1/namespaces/default/endpoints/{service}"
-            subsets = self._request("GET", path)["subsets"]
-            self._request("PATCH", path, {"subsets": [subsets[0] | {"addresses": [{"ip": a} for a in addresses]}]})
-        path = f"/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/{cluster.slice_name(service)}"
-        self._request("PATCH", path, {"endpoints": items})
 
     def close(self) -> None:
-        self._connection.close()
+        super().close()
         self._process.communicate()
-
-    def _request(self, method: str, path: str, change: Json | None = None) -> Json:
-        headers = {"Content-Type": "application/merge-patch+json"}
-        self._connection.request(method, path, json.dumps(change) if change else None, headers)
-        answer = self._connection.getresponse()
-        contents = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"{method} {path}: {answer.status}: {contents[:500]!r}")
-        result: Json = json.loads(contents)
-        return result
 
 
 def filled(services: int, with_endpoints: bool) -> Store:

@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.harness.api_server import Api
+from bench.harness.api_server import Api, ApiRequests
+from bench.harness.cluster_api import ClusterApi
 from bench.harness.contenders import Contender
 from bench.harness.entrant import FAILURES, Entrant, entered
 from bench.harness.results import AT_LEAST, Measured, Metric
@@ -41,7 +42,7 @@ class Plan:
 class Arena:
     """`services` Services are programmed everywhere."""
 
-    def __init__(self, services: int, entrants: Sequence[Entrant], api: Api, plan: Plan) -> None:
+    def __init__(self, services: int, entrants: Sequence[Entrant], api: ApiRequests, plan: Plan) -> None:
         self.services = services
         self.entrants = entrants
         self.api = api
@@ -128,11 +129,12 @@ def arena(
     plan: Plan,
     site: Site | None = None,
     excused: Mapping[str, str] | None = None,
+    kubeconfig: Path | None = None,
 ) -> Iterator[Arena]:
     """Build a world for each, start everybody one after the other, and take all away at the end.
 
     Worlds are made on this machine, or where `site` says. Those who are `excused`, for the reason that is told, are
-    not started.
+    not started. The API server is the lab's, or that of a `kubeconfig`.
     """
     site = site or Here()
     with ExitStack() as stack:
@@ -145,7 +147,11 @@ def arena(
                 listeners.append(world.listener)
             entrants.append(stack.enter_context(entered(contender, world, services, folder)))
         with_endpoints = any(contender.reads_endpoints for contender in contenders)
-        api = Api(services, listeners, with_endpoints=with_endpoints)
+        api: ApiRequests
+        if kubeconfig:
+            api = ClusterApi(kubeconfig, services, listeners, with_endpoints=with_endpoints)
+        else:
+            api = Api(services, listeners, with_endpoints=with_endpoints)
         stack.callback(api.close)
         stack.enter_context(site.reaching(api.port))
         for entrant in entrants:

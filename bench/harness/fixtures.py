@@ -27,6 +27,7 @@ QUICK_SCALES, FULL_SCALES = "1000", "10,1000,10000,30000"
 def add_options(group: pytest.OptionGroup) -> None:
     group.addoption("--quick", action="store_true", help="fewer cases, rounds and Services: three minutes")
     group.addoption("--contenders", help=f"whom to measure, as patterns (default: all; quick: {QUICK_CONTENDERS})")
+    group.addoption("--kubeconfig", type=Path, help="of the API server that contenders ask (default: the lab's own)")
     group.addoption("--vagrant", action="store_true", help="across the machines of vagrant/, over SSH")
     group.addoption(
         "--machines",
@@ -80,7 +81,15 @@ def contenders_of(config: pytest.Config) -> list[Contender]:
 class Arenas:
     """The arena of the size asked for last; building one takes a while, so the questions come size by size."""
 
-    def __init__(self, contenders: Sequence[Contender], plan: Plan, site: Site, sizes: Sequence[int]) -> None:
+    def __init__(
+        self,
+        contenders: Sequence[Contender],
+        plan: Plan,
+        site: Site,
+        sizes: Sequence[int],
+        kubeconfig: Path | None = None,
+    ) -> None:
+        self._kubeconfig = kubeconfig
         self.contenders = contenders
         self.plan = plan
         self.site = site
@@ -98,7 +107,7 @@ class Arenas:
                 for name, fewer in self._too_slow.items()
                 if fewer < services
             }
-            built = arena(services, taking_part, self.plan, self.site, excused)
+            built = arena(services, taking_part, self.plan, self.site, excused, self._kubeconfig)
             self._current = self._stack.enter_context(built)
             for entrant in self._current.entrants:
                 if entrant.trouble.startswith("TOO SLOW"):
@@ -123,7 +132,8 @@ def plan(request: pytest.FixtureRequest) -> Plan:
 @pytest.fixture(scope="session")
 def arenas(request: pytest.FixtureRequest, plan: Plan) -> Iterator[Arenas]:
     config = request.config
-    all_of_them = Arenas(contenders_of(config), plan, site_of(config), scales(config, None))
+    kubeconfig: Path | None = config.getoption("--kubeconfig")
+    all_of_them = Arenas(contenders_of(config), plan, site_of(config), scales(config, None), kubeconfig)
     try:
         yield all_of_them
     finally:
