@@ -55,13 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     configuration, remarks = configure(args)
+    set_up_logging(configuration.logging.format, configuration.logging.verbosity)
+    for remark in remarks:
+        _log.warning("%s", remark)
     if path := getattr(args, "write_config_to", ""):
         _write(Path(path), configuration)
         return 0
-    set_up_logging(configuration.logging.format, configuration.logging.verbosity)
     disable_created_metrics()  # type: ignore[no-untyped-call]  # kube-proxy has none, and each would double the series of its counter
-    for remark in remarks:
-        _log.warning("%s", remark)
     if not _may_program_the_network():
         raise InputError("programming the kernel needs root, or the capability CAP_NET_ADMIN")
     try:

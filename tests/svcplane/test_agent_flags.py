@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -230,6 +231,7 @@ class TestAFile:
         with pytest.raises(InputError, match=f"--config: can't read {file}: No such file"):
             configured(f"--config={file}")
 
+    @pytest.mark.usefixtures("logging_stays_as_it_was")
     def test_is_written_whole_and_reads_the_same(self, file: Path) -> None:
         words = "--cluster-cidr=10.244.0.0/16", "--conntrack-udp-timeout=45s"
         assert main(["agent", *words, f"--write-config-to={file}"]) == 0
@@ -237,22 +239,34 @@ class TestAFile:
         assert yaml.safe_load(file.read_text())["conntrack"]["udpTimeout"] == "45s"
 
 
+@pytest.mark.usefixtures("logging_stays_as_it_was")
+def test_who_only_writes_the_configuration_hears_what_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["agent", "--ipvs-strict-arp", f"--write-config-to={tmp_path / 'written'}"]) == 0
+    assert "--ipvs-strict-arp: no effect" in capsys.readouterr().err
+
+
+@pytest.fixture
+def logging_stays_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
 def test_no_two_fields_have_one_flag() -> None:
     flags = [flag for field in FIELDS for flag in field.flags]
     assert len(flags) == len(set(flags))
 
 
+@pytest.mark.usefixtures("logging_stays_as_it_was")
 def test_a_line_of_json_has_what_the_call_gave() -> None:
     stream = io.StringIO()
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    try:
-        set_up_logging("json", 2, stream)
-        logging.getLogger("controller.agent").info("synced %s", "web", extra={"operations": 7})
-        logging.getLogger("controller.agent").debug("not at this verbosity")
-    finally:
-        root.handlers[:], level = before
-        root.setLevel(level)
+    set_up_logging("json", 2, stream)
+    logging.getLogger("controller.agent").info("synced %s", "web", extra={"operations": 7})
+    logging.getLogger("controller.agent").debug("not at this verbosity")
     [line] = map(json.loads, stream.getvalue().splitlines())
     assert line.pop("ts") > 0
     assert line == {"level": "info", "logger": "controller.agent", "msg": "synced web", "operations": 7}
