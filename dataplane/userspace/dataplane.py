@@ -38,8 +38,10 @@ from dataplane.userspace.memory import RUN, Memory, default_folder, forget, remo
 from dataplane.userspace.port import OUTSIDE, PODS, Port, PortCounters, nfqueue_port
 from dataplane.userspace.queue_reader import QueueReader, package
 from dataplane.userspace.steered import Steered, User
+from dataplane.userspace.taken_over import connections
 from dataplane.userspace.xdp.options import XdpOptions
 from dataplane.userspace.xdp.port import XdpPort
+from native.library import lib
 
 _log = logging.getLogger(__name__)
 
@@ -151,10 +153,13 @@ class UserspaceDataplane:
             raise
         # Now nobody else has the queues, so what another engine knew will not change any more.
         if not self._recovered:
+            others = not self.engine.has_predecessor
             for flow in self.engine.recover():
                 self._steered.keep(flow.frontend, flow.backend, GONE)
                 if self._xdp:
                     self._xdp.keep(flow.frontend, flow.backend, GONE[0], self.engine.host)
+            if others:
+                self._take_over(table)
             self._recovered = True
         if self._xdp:
             self._xdp.steer(table, self.engine.host, self._busy_services)
@@ -177,6 +182,16 @@ class UserspaceDataplane:
                 self._answering = Answering(self.engine, self._folder)
             except OSError as error:
                 _log.error("nobody can ask for flows: no socket can be made in %s: %s", self._folder, error)
+
+    def _take_over(self, table: ForwardingTable) -> None:
+        """Know the connections that the kernel translates, if no engine was here before: then it was another mode."""
+        try:
+            count = self.engine.restore(connections(table, self.engine.host), lib.worker_now() / 1000)
+        except OSError as error:
+            _log.warning("connections of the mode before this one end: the connection table can't be read: %s", error)
+        else:
+            if count:
+                _log.info("%d connections that the kernel translated until now are the engine's", count)
 
     def _stop(self) -> None:
         if self._reader:

@@ -422,6 +422,11 @@ class Engine:
         lib.engine_settle(self._engine, ALL)
         return restored - (self.counters.flows["settled"] - before)
 
+    @property
+    def has_predecessor(self) -> bool:
+        """Whether there is something to `recover`."""
+        return self._memory is not None and self._memory.has_before
+
     def recover(self) -> list[Flow]:
         """Know again what the engine before this one knew when its process ended, however that was.
 

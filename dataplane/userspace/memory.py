@@ -97,6 +97,11 @@ class Memory:
         except OSError as error:
             raise DataplaneError(f"userspace: cannot write {new}: {error.strerror}") from error
 
+    @property
+    def has_before(self) -> bool:
+        """Whether an engine was here before."""
+        return (self._current / "flows").exists()
+
     def before(self) -> Known | None:
         """What the last engine knew; None if there was none, or it left nothing that can be read."""
         file = self._current / "flows"
