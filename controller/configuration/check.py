@@ -8,7 +8,6 @@ from controller.configuration.addresses import listen_address
 from controller.configuration.fields import FIELDS, value_of
 from controller.configuration.options import node_options, pace_of
 from controller.configuration.schema import KubeProxyConfiguration
-from dataplane.addresses import canonical_address
 from dataplane.errors import InputError
 from dataplane.ipvs.servers import SCHEDULERS
 
@@ -75,8 +74,6 @@ def _durations(configuration: KubeProxyConfiguration) -> Iterator[tuple[str, str
 
 
 def _addresses(configuration: KubeProxyConfiguration) -> Iterator[tuple[str, str]]:
-    if canonical_address(configuration.bind_address) is None:
-        yield "bindAddress", f"{configuration.bind_address!r} is no IP address"
     for path in ("healthzBindAddress", "metricsBindAddress"):
         try:
             listen_address(value_of(configuration, path) or "", 1)

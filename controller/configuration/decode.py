@@ -52,6 +52,9 @@ def decode(text: str) -> tuple[KubeProxyConfiguration, list[str]]:
         if raw.get(field) != expected:
             raise InputError(f"{field}: {raw.get(field)!r} is not {expected}")
     known = _without_defaults(raw)
+    logs = known.get("logging")
+    if isinstance(logs, dict) and type(logs.get("flushFrequency")) is int:
+        logs["flushFrequency"] = f"{logs['flushFrequency']}ns"  # no other duration may be a number (TimeOrMetaDuration)
     left_out = [*loader.duplicates, *(f"{path}: unknown field" for path in _unknown(known, KubeProxyConfiguration, ""))]
     try:
         return msgspec.convert(known, KubeProxyConfiguration, dec_hook=_decode_hook), left_out
@@ -108,8 +111,6 @@ def _unknown(raw: dict[str, Any], kind: type[msgspec.Struct], prefix: str) -> It
 def _decode_hook(kind: type, value: object) -> object:
     if kind is not Duration:
         raise NotImplementedError(kind)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return Duration(value / 1e9)  # a bare number counts nanoseconds
     if not isinstance(value, str):
         raise ValueError(f"Expected a duration like 30s, got `{type(value).__name__}`")
     return Duration.parse(value)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.configuration.addresses import listen_address
+from controller.configuration.check import problems
 from controller.configuration.decode import decode, encode
 from controller.configuration.duration import Duration
 from controller.configuration.fields import without_effect
@@ -119,6 +120,7 @@ def test_unknown_and_double_keys_are_left_out_and_told() -> None:
         (HEAD + "conntrack: {min: many}", "conntrack.min: expected int, got str"),
         (HEAD + "nftables: {syncPeriod: soon}", "nftables.syncPeriod: 'soon' is no duration"),
         (HEAD + "nftables: {syncPeriod: true}", "nftables.syncPeriod: expected a duration"),
+        (HEAD + "nftables: {syncPeriod: 30}", "nftables.syncPeriod: expected a duration like 30s, got int"),
         (HEAD + "nftables: fast", "nftables: expected object, got str"),
         (HEAD + "nodePortAddresses: [1]", "nodePortAddresses[0]: expected str, got int"),
     ],
@@ -147,6 +149,16 @@ def test_durations_are_go_s(text: str, seconds: float, written: str) -> None:
     assert duration.seconds == pytest.approx(seconds)
     assert Duration.parse(str(duration)) == duration
     assert str(duration) == written
+
+
+def test_only_how_often_logs_are_flushed_may_be_a_number_of_nanoseconds() -> None:
+    found, _ = decode(HEAD + "logging: {flushFrequency: 5000000000}")
+    assert found.logging.flush_frequency == Duration(5)
+
+
+def test_a_bad_address_is_told_once() -> None:
+    found, _ = decode(HEAD + "bindAddress: 1.2.3")
+    assert list(problems(found)) == [("bindAddress", "'1.2.3' is no IP address")]
 
 
 @pytest.mark.parametrize("text", ["", "5", "s", "1d", "1s1", "- 1s", "--1s"])
