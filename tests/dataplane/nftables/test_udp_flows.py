@@ -12,6 +12,7 @@ from dataplane.conntrack import FlowCleaner, flows
 from dataplane.netlink.channel import Channel
 from dataplane.nftables import NftablesDataplane
 from dataplane.table import Drop, Forward, ForwardingTable, Protocol, Verdict
+from fault import fault
 
 pytestmark = pytest.mark.kernel
 
@@ -138,6 +139,13 @@ def test_flows_of_a_node_port_that_went_while_no_agent_ran_are_forgotten_too(
     in_new_namespace(work)
 
 
+@fault(
+    "the agent is killed after the rules are in force, before old UDP flows are forgotten",
+    place=202,
+    seen="UDP clients of a Service that is gone, if they keep their port, go on to its last endpoint",
+    well="the next agent's first sync: the rules say which Services were removed",
+    kube_proxy="such flows stay, without a kill too",
+)
 @pytest.mark.parametrize("node_port", [False, True], ids=["cluster IP", "NodePort"])
 def test_an_agent_that_ends_before_it_has_forgotten_flows_tells_the_next_one(
     tables: Any,
