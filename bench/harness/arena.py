@@ -117,6 +117,8 @@ class Turns:
         samples = () if self.trouble else tuple(self._taken[metric])
         limits = self._taken.get(SENDER_IS_THE_LIMIT, ())
         notes = [f"once it failed: {error}" for error in self._failed]
+        if self._entrant.unsettled:
+            notes.append("it was still busy with its start")
         if 2 * sum(limits) > len(limits):
             notes.append(AT_LEAST)
         return Measured(metric, self._entrant.name, self._entrant.services, samples, self.trouble, tuple(notes))

@@ -24,6 +24,8 @@ FAILURES = (CommandFailedError, WrongAnswerError)
 
 METRICS_PORT = 10249  #: at 127.0.0.1 of the node
 _TRIES = 3
+_QUIET = 1.5  #: seconds in which an agent has started no program
+_SETTLE = 2  #: times as long as it may take to answer; then it is measured as it is
 
 _KUBECONFIG = f"""\
 apiVersion: v1
@@ -52,6 +54,7 @@ class Entrant:
         self.sinks = sinks
         self.services = services
         self.trouble = ""
+        self.unsettled = False  #: it still did other things when it was measured
         self.ready_after: float | None = None  #: seconds from its start to the first right answer
         self.memory: float | None = None  #: MB, when it was ready
         self._folder = folder
@@ -124,6 +127,7 @@ class Entrant:
                 check(self)
                 self.ready_after = time.monotonic() - began
                 self.memory = self.resident()
+                self._settle(_SETTLE * limit)
                 return
             except FAILURES as error:
                 complaint = str(error)
@@ -132,6 +136,22 @@ class Entrant:
                     return
                 time.sleep(0.1)
         self.trouble = f"TOO SLOW: not ready after {limit:g} s ({complaint})"
+
+    def _settle(self, limit: float) -> None:
+        """Wait until its agent starts no programs any more.
+
+        kube-proxy answers long before: it then runs `conntrack` for each UDP Service there is, one after the other,
+        follows no change meanwhile, and takes the node's processor from its packets.
+        """
+        began = since = time.monotonic()
+        spent = -1
+        while self._agent and time.monotonic() - since < _QUIET and time.monotonic() - began < limit:
+            # proc(5): after the name in brackets, cutime and cstime are fields 16 and 17.
+            fields = self.world.node.run(["cat", f"/proc/{self._agent.number}/stat"]).rpartition(")")[2].split()
+            if (by_children := int(fields[13]) + int(fields[14])) != spent:
+                spent, since = by_children, time.monotonic()
+            time.sleep(0.2)
+        self.unsettled = self._agent is not None and time.monotonic() - since < _QUIET
 
     @contextmanager
     def turn(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from itertools import count
 from bench.harness.results import Measured, Results
 from bench.harness.statistics import CONFIDENCE, MATTERS, Verdict
 from bench.page.plots import colours, plot
-from bench.page.summary import Chapter, Group, chapters, digits, glances, told, troubles
+from bench.page.summary import Chapter, Group, chapters, digits, glances, remarks, told, troubles
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; background: #fff; max-width: 60rem; margin: 2rem auto;
@@ -130,7 +130,12 @@ def _troubles(results: Results) -> str:
         f"<li>{escape(who)}, {services:,} Services: <span class=trouble>{escape(why[:300])}</span></li>"
         for who, services, why in troubles(results)
     )
-    return f"<h3>Not measured</h3><ul>{items}</ul>" if items else ""
+    noted = "".join(
+        f"<li>{escape(who)}, {services:,} Services: {escape(note[:300])}</li>"
+        for who, services, note in remarks(results)
+    )
+    missing = f"<h3>Not measured</h3><ul>{items}</ul>" if items else ""
+    return missing + (f"<h3>Measured, but</h3><ul>{noted}</ul>" if noted else "")
 
 
 def _warning(results: Results) -> str:

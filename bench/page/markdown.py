@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bench.harness.results import Results
-from bench.page.summary import Group, Row, chapters, digits, glances, troubles
+from bench.page.summary import Group, Row, chapters, digits, glances, remarks, troubles
 
 
 def markdown(results: Results) -> str:
@@ -17,6 +17,8 @@ def _lines(results: Results) -> Iterator[str]:
     yield ""
     for who, services, why in troubles(results):
         yield f"- {who}, {services:,} Services: {' '.join(why.split())[:200]}"
+    for who, services, note in remarks(results):
+        yield f"- {who}, {services:,} Services, was measured, but: {' '.join(note.split())[:200]}"
     yield from _glance(results)
     for chapter in chapters(results):
         yield ""

@@ -9,7 +9,7 @@ from math import isfinite
 from statistics import median
 
 from bench.harness.contenders import CEILING
-from bench.harness.results import Measured, Metric, Results
+from bench.harness.results import AT_LEAST, Measured, Metric, Results
 from bench.harness.statistics import Ratio, Verdict, paired_ratio, spread, verdict
 
 
@@ -141,6 +141,12 @@ def _cell(row: Row) -> tuple[str, str]:
 def troubles(results: Results) -> list[tuple[str, int, str]]:
     """Each contender that could not be measured, with how many Services, and why; once each."""
     return list(dict.fromkeys((m.contender, m.services, m.trouble) for m in results.measured if m.trouble))
+
+
+def remarks(results: Results) -> list[tuple[str, int, str]]:
+    """Who was measured, but something should be known of it; once each."""
+    noted = [(m.contender, m.services, note) for m in results.measured for note in m.notes if note != AT_LEAST]
+    return list(dict.fromkeys(noted))
 
 
 def digits(value: float) -> str:

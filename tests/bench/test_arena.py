@@ -29,6 +29,7 @@ class Made(Entrant):
         self.services = 10
         self.trouble = ""
         self.patience = patience
+        self.unsettled = False
         self._agent = None
 
     def verify(self) -> None:

@@ -93,6 +93,13 @@ def test_without_a_kube_proxy_there_is_no_overview(run: Results) -> None:
     assert "At a glance" not in page(run) + markdown(run)
 
 
+def test_what_should_be_known_of_a_figure_is_told(run: Results) -> None:
+    run.measured[0] = replace(run.measured[0], notes=("once it failed: no <answer>", AT_LEAST))
+    assert "once it failed: no &lt;answer&gt;" in page(run)
+    assert "- no service, 10 Services, was measured, but: once it failed: no <answer>" in markdown(run)
+    assert "but: at least" not in markdown(run)
+
+
 def test_a_sender_that_is_the_limit_is_said(run: Results) -> None:
     run.measured.append(Measured(RATE, "svcplane other", 10, samples(9e5), notes=(AT_LEAST,)))
     assert "| svcplane other | ≥ 900,000 ±1 % |  |" in markdown(run)
