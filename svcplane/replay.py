@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,7 @@ from svcplane.flags import natural
 from svcplane.node_flags import add_node_flags, node_options
 from svcplane.question import addresses_of, find_node
 
+_ELSEWHERE = "eth0"  #: where whatever is not of a local pod comes in
 _LOOPBACK = ("127.0.0.1", "::1")
 _LIMITS = Limits(held=256)
 _TIMEOUTS = {"rfc": RFC_TIMEOUTS, "linux": LINUX_TIMEOUTS}
@@ -64,6 +66,9 @@ def run(args: argparse.Namespace) -> int:
     timeouts = _TIMEOUTS[args.timeouts]
     with _opened(args.write) as file, Engine(node.host, limits=_LIMITS, timeouts=timeouts, seed=args.seed) as engine:
         engine.apply(node.table)
+        # All interfaces first: each that is new changes the table, and with it the turns of round robin.
+        for name in (node.pod_interface, _ELSEWHERE):
+            engine.interface(name)
         for told in _replay(engine, node, port):
             print(json.dumps(told.as_json(), ensure_ascii=False) if args.json else told.as_text(args.why))
         if file:
@@ -81,7 +86,7 @@ class _ImaginedNode(msgspec.Struct, frozen=True):
         """Where a packet came in: a capture does not say, but its source does."""
         if packet is not None and packet.source.address in self.host.addresses:
             return None
-        return self.pod_interface if packet is not None and packet.source.address in self.pods else "eth0"
+        return self.pod_interface if packet is not None and packet.source.address in self.pods else _ELSEWHERE
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -169,7 +174,11 @@ def _imagine(args: argparse.Namespace) -> _ImaginedNode:
     addresses = addresses_of(node)
     options = node_options(args, name)
     view = node_view(options, msgspec.convert(node, Node), addresses)
-    table = Compiler(view).update(cluster.known().everything(), view, cluster.service_networks())
+    compiler = Compiler(view)
+    table = compiler.update(cluster.known().everything(), view, cluster.service_networks())
+    for service, notes in sorted(compiler.complaints.items()):
+        for note in notes:
+            print(f"svcplane replay: service {'/'.join(service)}: {note}", file=sys.stderr)
     egress = {Family.of(address): address for address in addresses}
     pods = frozenset(
         ip["ip"]

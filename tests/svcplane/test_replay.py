@@ -193,3 +193,33 @@ def test_the_checksum_of_the_link_behind_each_packet_is_left_out(
     told = replay(capsys, tmp_path / "in.pcap", "-w", str(out))
     assert [one["outcome"] for one in told] == ["forwarded", "forwarded"]
     assert [len(packet) for packet in rdpcap(str(out))] == [len(frame)] * 2
+
+
+def with_pick(folder: Path, pick: str) -> str:
+    """The manifests, whose Service "web" asks to be picked from in this way."""
+    name = "kind: Service\nmetadata:\n  name: web\n"
+    text = Path(WEB).read_text()
+    assert name in text
+    path = folder / f"{pick}.yaml"
+    path.write_text(text.replace(name, f"{name}  annotations: {{svcplane.dev/pick: {pick}}}\n", 1))
+    return str(path)
+
+
+def test_turns_go_round_whatever_comes_in_between(
+    capsys: pytest.CaptureFixture[str], service: str, tmp_path: Path
+) -> None:
+    other = IP(src="203.0.113.9", dst="203.0.113.10") / UDP()
+    packets = (syn(service, port=1000), other, syn(service, port=1001), other, syn(service, port=1002))
+    capture = recorded(tmp_path / "in.pcap", *packets)
+    assert main(["replay", str(capture), "-f", with_pick(tmp_path, "round-robin"), "--json"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len({one["backend"] for one in told if one["newConnection"]}) == 3
+
+
+def test_an_annotation_that_does_not_count_is_told_of(
+    capsys: pytest.CaptureFixture[str], service: str, tmp_path: Path
+) -> None:
+    capture = recorded(tmp_path / "in.pcap", syn(service))
+    assert main(["replay", str(capture), "-f", with_pick(tmp_path, "best")]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("svcplane replay: service default/web: svcplane.dev/pick: expected one of")
