@@ -70,7 +70,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if any("arenas" in getattr(item, "fixturenames", ()) for item in items):
         contenders_of(config)  # whatever is wrong with them is one line, and not one for each question
     # Whatever shares an arena follows on each other; that with most questions comes last, should time not be enough.
-    items.sort(key=lambda item: (_scale(item) == ASIDE_AT, _scale(item)))
+    # What takes minutes for each contender comes last: nothing else must wait for it.
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("takes_minutes") is not None,
+            _scale(item) == ASIDE_AT,
+            _scale(item),
+        )
+    )
     for item in items:
         item.add_marker(pytest.mark.timeout(1800))
         if config.getoption("--quick") and item.get_closest_marker("thorough"):

@@ -137,6 +137,7 @@ def accounted_for(entrant: Entrant, seconds: float) -> Sample:
     }
 
 
+@pytest.mark.takes_minutes
 def test_no_packet_of_other_flows_is_lost(stage: Arena, record: Record, request: pytest.FixtureRequest) -> None:
     if stage.services != SCALES[0]:
         pytest.skip(f"{SCALES[0]:,} Services tell enough")

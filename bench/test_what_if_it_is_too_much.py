@@ -86,6 +86,7 @@ def _of_interfaces(host: Host) -> int:
     return sum(link["stats64"][way]["dropped"] for link in links for way in ("rx", "tx"))
 
 
+@pytest.mark.takes_minutes
 def test_what_if_it_is_too_much(stage: Arena, record: Record, request: pytest.FixtureRequest) -> None:
     seconds = QUICK_SECONDS if request.config.getoption("--quick") else SECONDS
     record.add(

@@ -50,6 +50,7 @@ def flooded(entrant: Entrant, seconds: int) -> Sample:
     }
 
 
+@pytest.mark.takes_minutes
 def test_what_if_syns_pour_in(stage: Arena, record: Record, request: pytest.FixtureRequest) -> None:
     seconds = QUICK_SECONDS if request.config.getoption("--quick") else SECONDS
     record.add(

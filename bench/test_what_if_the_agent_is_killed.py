@@ -53,6 +53,8 @@ def killed(entrant: Entrant, kills: int) -> Sample:
     }
 
 
+@pytest.mark.takes_minutes
+@pytest.mark.timeout(7200)  # a few seconds for each contender and kill
 def test_what_if_the_agent_is_killed(stage: Arena, record: Record, request: pytest.FixtureRequest) -> None:
     quick = request.config.getoption("--quick")
     kills = request.config.getoption("--kills") or (QUICK_KILLS if quick else KILLS)
