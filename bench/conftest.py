@@ -70,12 +70,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if any("arenas" in getattr(item, "fixturenames", ()) for item in items):
         contenders_of(config)  # whatever is wrong with them is one line, and not one for each question
     # Whatever shares an arena follows on each other; that with most questions comes last, should time not be enough.
-    # What takes minutes for each contender comes last: nothing else must wait for it.
+    # There what takes minutes for each contender comes last: nothing else must wait for it, and no arena is built again.
     items.sort(
         key=lambda item: (
-            item.get_closest_marker("takes_minutes") is not None,
             _scale(item) == ASIDE_AT,
             _scale(item),
+            item.get_closest_marker("takes_minutes") is not None,
         )
     )
     for item in items:

@@ -75,7 +75,7 @@ class Session:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         if self._minutes is not None and time.monotonic() - self._began > 60 * self._minutes:
             self._not_asked.append(item.name)
-            self.record.results.method["not asked, for lack of time"] = ", ".join(self._not_asked)
+            self.record.results.machine["not asked, for lack of time"] = ", ".join(self._not_asked)
             pytest.skip(f"{self._minutes:g} minutes are over")
 
     def pytest_runtest_logfinish(self) -> None:
