@@ -7,8 +7,8 @@ addresses finds thousands. A mark needs none of this, and is the same for ten th
     100: from all iif lo fwmark 0x5e000000/0xff000000 lookup main
     101: from all fwmark 0x5e000000/0xff000000 lookup 24064       local default dev lo
 
-The first rule is for the check of source addresses (IPv4, `rp_filter`), which may look at marks too: there the way back
-is asked for, and that is not ours.
+The first rule is for whoever asks for a way from here while a packet still has its mark: the check of source addresses
+(IPv4, `rp_filter`), which asks for the way back, and NAT, which routes again what IPVS has translated.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class RoutingRule(NamedTuple):
 
 
 def rules(families: tuple[int, ...]) -> frozenset[RoutingRule]:
-    check_of_sources = RoutingRule(socket.AF_INET, PRIORITY, _MAIN, "lo")
-    return frozenset((check_of_sources, *(RoutingRule(family, PRIORITY + 1, TABLE) for family in families)))
+    from_here = (RoutingRule(family, PRIORITY, _MAIN, "lo") for family in families)
+    return frozenset((*from_here, *(RoutingRule(family, PRIORITY + 1, TABLE) for family in families)))
 
 
 class Delivery:
