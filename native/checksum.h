@@ -47,7 +47,10 @@ static inline uint16_t checksum_fold(uint64_t sum)
  */
 static inline uint16_t checksum_delta_join(uint16_t first, uint16_t second)
 {
-	return checksum_fold((uint64_t)first + second);
+	uint32_t sum = (uint32_t)first + second;
+
+	/* One carry at the most: what is left of the sum then has room for it. */
+	return (uint16_t)(sum + (sum >> 16));
 }
 
 /**
@@ -61,7 +64,7 @@ static inline uint16_t checksum_delta_join(uint16_t first, uint16_t second)
  */
 static inline uint16_t checksum_update(uint16_t checksum, uint16_t delta)
 {
-	return (uint16_t)~checksum_fold((uint64_t)(uint16_t)~checksum + delta);
+	return (uint16_t)~checksum_delta_join((uint16_t)~checksum, delta);
 }
 
 /**

@@ -176,7 +176,7 @@ static void decide_fragment(struct engine *engine, struct packet *packet, struct
 
 /* The backend for a new connection, by affinity or by chance. */
 static const struct service_backend *choose_backend(struct engine *engine, const struct service_pool *pool,
-						    const struct tuple *tuple, struct decision_hint hint,
+						    const struct tuple *tuple, const struct decision_hint *hint,
 						    struct affinity_entry **entry, struct decision *decision)
 {
 	const struct service_table *table = engine_table(engine);
@@ -192,9 +192,9 @@ static const struct service_backend *choose_backend(struct engine *engine, const
 	if (backend) {
 		decision->marks |= DECISION_REMEMBERED;
 	} else {
-		uint32_t chance = hint.frontend != INDEX_NONE ? hint.chance : random_draw(&engine->random);
+		uint32_t chance = hint->frontend != INDEX_NONE ? hint->chance : random_draw(&engine->random);
 
-		backend = pick_backend(table, pool, engine->flows.tallies, hint.hash, chance);
+		backend = pick_backend(table, pool, engine->flows.tallies, hint->hash, chance);
 	}
 	decision->backend = (uint32_t)(backend - table->backends) - pool->first;
 	return backend;
@@ -225,7 +225,7 @@ static uint8_t decide_masquerade(const struct service_table *table, const struct
 }
 
 /* Sends a new connection to a backend. Returns the flow, or NULL if the packet has to be dropped. */
-static struct flow *open_flow(struct engine *engine, const struct packet *packet, struct decision_hint hint,
+static struct flow *open_flow(struct engine *engine, const struct packet *packet, const struct decision_hint *hint,
 			      uint16_t interface, const struct service_frontend *frontend,
 			      const struct service_verdict *verdict, struct decision *decision)
 {
@@ -238,7 +238,7 @@ static struct flow *open_flow(struct engine *engine, const struct packet *packet
 	struct flow flow = {.tuples = {packet->tuple, tuple_reversed(&packet->tuple)}, .tally = backend->tally};
 	struct tuple *reply = &flow.tuples[TRACKING_REPLY];
 
-	flow.hash[TRACKING_ORIGINAL] = hint.hash;
+	flow.hash[TRACKING_ORIGINAL] = hint->hash;
 	flow.epoch = engine->epoch;
 	reply->source = backend->address;
 	reply->source_port = backend->port;
@@ -257,6 +257,10 @@ static struct flow *open_flow(struct engine *engine, const struct packet *packet
 		}
 		reply->destination = family->egress;
 	}
+	if (backend == hint->backend && !(flow.flags & FLOW_MASQUERADE))
+		flow.hash[TRACKING_REPLY] = hint->reply;
+	else
+		flow.hash[TRACKING_REPLY] = tuple_hash(&engine->key, reply);
 	if (!nat_choose_port(&engine->flows, &flow, &engine->key, &engine->random, engine->now)) {
 		drop(decision, DECISION_MASQUERADE, DECISION_NO_PORT);
 		return NULL;
@@ -278,20 +282,23 @@ static struct flow *open_flow(struct engine *engine, const struct packet *packet
 }
 
 /* A packet of no known flow. Returns the flow that it begins, if it does. */
-static struct flow *decide_new(struct engine *engine, const struct packet *packet, struct decision_hint hint,
+static struct flow *decide_new(struct engine *engine, const struct packet *packet, const struct decision_hint *hint,
 			       uint16_t interface, struct decision *decision)
 {
 	const struct service_table *table = engine_table(engine);
 	const struct tuple *tuple = &packet->tuple;
+	struct decision_hint late = *hint;
 	uint8_t roles = 0;
 
 	/* Where there seemed to be a flow, nobody has looked for a frontend yet. */
-	if (hint.reference != INDEX_NONE) {
-		hint.service = service_hash_for(table, tuple);
-		hint.frontend = INDEX_NONE;
+	if (hint->reference != INDEX_NONE) {
+		late.service = service_hash_for(table, tuple);
+		late.frontend = INDEX_NONE;
+		late.backend = NULL;
+		hint = &late;
 	}
 
-	const struct service_frontend *frontend = service_find_for(table, tuple, hint.service, &roles);
+	const struct service_frontend *frontend = service_find_for(table, tuple, hint->service, &roles);
 
 	if (!frontend) {
 		decide_unserved(table, tuple, roles, decision);
@@ -323,14 +330,14 @@ static struct flow *decide_new(struct engine *engine, const struct packet *packe
 }
 
 /* The flow that a packet belongs to, if it is known and goes on. */
-static struct flow *find_flow(struct engine *engine, const struct packet *packet, struct decision_hint hint,
+static struct flow *find_flow(struct engine *engine, const struct packet *packet, const struct decision_hint *hint,
 			      unsigned int *direction)
 {
 	const struct tuple *tuple = &packet->tuple;
-	struct flow *flow = flow_try(&engine->flows, hint.reference, tuple, engine->now, direction);
+	struct flow *flow = flow_try(&engine->flows, hint->reference, tuple, engine->now, direction);
 
 	if (!flow)
-		flow = flow_find(&engine->flows, tuple, hint.hash, engine->now, direction);
+		flow = flow_find(&engine->flows, tuple, hint->hash, engine->now, direction);
 	if (flow && !engine_flow_goes_on(engine, flow))
 		return NULL;
 	if (flow && packet->opens && *direction == TRACKING_ORIGINAL && tracking_is_over(flow->events)) {
@@ -351,7 +358,7 @@ static struct flow *decide_known(const struct packet *packet, struct flow *flow,
 	return translatable(packet, flow, direction, decision) ? flow : NULL;
 }
 
-static void decide_transport(struct engine *engine, struct packet *packet, struct decision_hint hint,
+static void decide_transport(struct engine *engine, struct packet *packet, const struct decision_hint *hint,
 			     uint16_t interface, struct decision *decision)
 {
 	unsigned int direction = TRACKING_ORIGINAL;
@@ -377,7 +384,7 @@ static void decide_transport(struct engine *engine, struct packet *packet, struc
  * @interface:	Where it came in; 0 if this host itself sends it
  * @decision:	Is filled in
  */
-void decision_make(struct engine *engine, struct packet *packet, struct decision_hint hint, uint16_t interface,
+void decision_make(struct engine *engine, struct packet *packet, const struct decision_hint *hint, uint16_t interface,
 		   struct decision *decision)
 {
 	*decision = (struct decision){

@@ -130,11 +130,13 @@ struct decision {
 /**
  * struct decision_hint - Where the flow of a packet may be, and what serves its destination
  * @hash:	tuple_hash() of the packet
- * @reference:	What flow_prefetch() gave for it
+ * @reference:	What flow_prefetch() gave for it; INDEX_NONE if it has no ports
  * @service:	service_hash() of its destination; only if @reference is INDEX_NONE
  * @frontend:	A reference to the frontend that it may be for, or INDEX_NONE; likewise
  * @chance:	What random_draw() gave for the flow that it may open; only if @reference is, and @frontend is not,
  *		INDEX_NONE
+ * @reply:	tuple_hash() of the answers of @backend if they go to where the packet comes from
+ * @backend:	The backend that it will get if it opens a flow, or NULL if that is not known yet; likewise
  */
 struct decision_hint {
 	uint32_t hash;
@@ -142,9 +144,11 @@ struct decision_hint {
 	uint32_t service;
 	uint32_t frontend;
 	uint32_t chance;
+	uint32_t reply;
+	const struct service_backend *backend;
 };
 
-void decision_make(struct engine *engine, struct packet *packet, struct decision_hint hint, uint16_t interface,
+void decision_make(struct engine *engine, struct packet *packet, const struct decision_hint *hint, uint16_t interface,
 		   struct decision *decision);
 
 #endif

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "icmp.h"
+#include "known.h"
 #include "pick.h"
+#include "plain.h"
 
 /**
  * DOC: Theory of operation
@@ -16,10 +18,11 @@
  *
  * A packet alone would wait for memory three times: for its bucket of the index and for the two lines of its flow.
  * A batch waits together: first all packets are read and their buckets asked for; then the buckets, which have come
- * meanwhile, tell which flows to ask for, and where there is none, which frontend, then which pool, then which
- * backends. What decides among these is drawn then, so that the line in which its connections are counted and the
- * bucket for its answers are asked for as well. Then all is there, and each packet is decided and written. The last
- * part is done packet by packet and in order, because one packet may make the flow that the next belongs to.
+ * meanwhile, tell which flows to ask for (and these, where they are counted), and where there is none, which frontend,
+ * then which pool, then which backends. What decides among these is drawn then, so that the line in which its connections
+ * are counted and the bucket for its answers are asked for as well. Then all is there, and each packet is decided and
+ * written. The last part is done packet by packet and in order, because one packet may make the flow that the next
+ * belongs to.
  *
  * There are two tables of Services. Packets are looked up in the one in force; the other is changed meanwhile, perhaps
  * by another thread, and between two batches they change places:
@@ -206,16 +209,14 @@ static bool goes_on(const struct service_table *table, const struct flow *flow)
 }
 
 /**
- * engine_flow_goes_on() - Whether a flow outlives the tables that have come since it was last asked
+ * engine_ask_flow() - Whether a flow outlives the tables that have come since it was last asked
  * @engine:	The engine
  * @flow:	One of its flows, which is forgotten if not
  *
  * Return: true if it does
  */
-bool engine_flow_goes_on(struct engine *engine, struct flow *flow)
+bool engine_ask_flow(struct engine *engine, struct flow *flow)
 {
-	if (flow->epoch == engine->epoch)
-		return true;
 	if (goes_on(engine_table(engine), flow)) {
 		flow->epoch = engine->epoch;
 		return true;
@@ -301,6 +302,7 @@ static void hold(struct engine *engine, const struct packet *packet, const uint8
 /* The first piece has come, and its fate is known: decides about those that waited for it. */
 static void decide_held(struct engine *engine, const struct packet *first)
 {
+	const struct decision_hint unknown = {0};
 	uint32_t hash = fragment_hash(&engine->fragments, first);
 
 	for (uint32_t i = 0; i < engine->held.capacity; i++) {
@@ -310,7 +312,7 @@ static void decide_held(struct engine *engine, const struct packet *first)
 		if (piece->state != HELD_WAITING || piece->hash != hash || piece->deadline <= engine->now)
 			continue;
 		packet_parse(&packet, piece->bytes, piece->length, (enum packet_link)piece->link);
-		decision_make(engine, &packet, (struct decision_hint){0}, piece->interface, &piece->decision);
+		decision_make(engine, &packet, &unknown, piece->interface, &piece->decision);
 		if (piece->decision.outcome == DECISION_HOLD)
 			continue; /* the hash is alike by chance */
 		if (piece->decision.outcome != DECISION_DROP) {
@@ -368,11 +370,13 @@ static void fetch_pick(struct engine *engine, struct decision_hint *hint, const 
 	hint->chance = random_draw(&engine->random);
 	if (pool)
 		backend = pick_prefetch(table, pool, engine->flows.tallies, hint->hash, hint->chance);
+	hint->backend = backend;
 	if (!backend)
 		return;
 	reply.source = backend->address;
 	reply.source_port = backend->port;
-	index_prefetch(&engine->flows.index, tuple_hash(&engine->key, &reply));
+	hint->reply = tuple_hash(&engine->key, &reply);
+	index_prefetch(&engine->flows.index, hint->reply);
 }
 
 /* Asks for what the packets of a batch will need, step by step: each step reads what the one before it asked for. */
@@ -385,6 +389,8 @@ static void fetch(struct engine *engine, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		struct decision_hint *hint = &engine->hints[i];
 
+		hint->reference = INDEX_NONE;
+		hint->backend = NULL;
 		if (engine->packets[i].kind != PACKET_TRANSPORT)
 			continue;
 		hint->reference = flow_prefetch(&engine->flows, hint->hash);
@@ -403,42 +409,78 @@ static void fetch(struct engine *engine, size_t count)
 		service_prefetch_pool(table, opening[i]->frontend);
 	for (size_t i = 0; i < openings; i++)
 		service_prefetch_backends(table, opening[i]->frontend);
+	for (size_t i = 0; i < count; i++) {
+		if (engine->hints[i].reference != INDEX_NONE)
+			flow_prefetch_tally(&engine->flows, engine->hints[i].reference);
+	}
 	for (size_t i = 0; i < openings; i++)
 		fetch_pick(engine, opening[i], &engine->packets[opening[i] - engine->hints]);
+}
+
+/* Finds out what the packets of a batch are, and asks for where their flows would be. */
+static void read_all(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets, size_t count,
+		     enum packet_link link)
+{
+	const struct hash_key key = engine->key;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct packet *packet = &engine->packets[i];
+		uint8_t *data = locate(memory, size, &packets[i]);
+
+		bytes += packets[i].length;
+		if (!plain_parse(packet, data, packets[i].length, link))
+			packet_parse(packet, data, packets[i].length, link);
+		packet->is_unfinished = packets[i].flags & ENGINE_UNFINISHED;
+		if (packet->kind != PACKET_TRANSPORT)
+			continue;
+		engine->hints[i].hash = tuple_hash(&key, &packet->tuple);
+		index_prefetch(&engine->flows.index, engine->hints[i].hash);
+	}
+	engine->counters.bytes += bytes;
+	engine->counters.packets += count;
+}
+
+/* What few packets need after they were decided about. */
+static void follow_up(struct engine *engine, const struct packet *packet, uint8_t *data, enum packet_link link,
+		      struct engine_packet *described)
+{
+	if (described->decision.outcome == DECISION_HOLD)
+		hold(engine, packet, data, link, described);
+	if (described->decision.outcome == DECISION_REJECT)
+		answer(engine, packet, data, described);
+	if (!packet->is_unfinished)
+		described->flags &= (uint16_t)~ENGINE_UNFINISHED;
+	if (engine->held.used > 0 && packet->is_piece && packet->kind >= PACKET_PORTLESS)
+		decide_held(engine, packet);
+}
+
+/* Decides about one packet. What is asked of every packet is here; what few need is in functions of their own. */
+static inline void decide(struct engine *engine, uint8_t *memory, struct engine_packet *described, struct packet *packet,
+			  const struct decision_hint *hint, enum packet_link link)
+{
+	struct decision *decision = &described->decision;
+
+	if (packet->kind == PACKET_TRANSPORT && known_decide(engine, packet, hint, decision))
+		return;
+	decision_make(engine, packet, hint, described->interface, decision);
+	if (decision->outcome == DECISION_REJECT || decision->outcome == DECISION_HOLD || described->flags ||
+	    packet->is_piece)
+		follow_up(engine, packet, memory + described->offset, link, described);
 }
 
 static void run_batch(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets,
 		      size_t count, enum packet_link link)
 {
-	for (size_t i = 0; i < count; i++) {
-		struct packet *packet = &engine->packets[i];
-		uint8_t *data = locate(memory, size, &packets[i]);
+	struct engine_counters *counters = &engine->counters;
 
-		engine->counters.bytes += packets[i].length;
-		packet_parse(packet, data, packets[i].length, link);
-		packet->is_unfinished = packets[i].flags & ENGINE_UNFINISHED;
-		if (packet->kind != PACKET_TRANSPORT)
-			continue;
-		engine->hints[i].hash = tuple_hash(&engine->key, &packet->tuple);
-		index_prefetch(&engine->flows.index, engine->hints[i].hash);
-	}
+	read_all(engine, memory, size, packets, count, link);
 	fetch(engine, count);
 	for (size_t i = 0; i < count; i++) {
-		struct decision *decision = &packets[i].decision;
-
-		decision_make(engine, &engine->packets[i], engine->hints[i], packets[i].interface, decision);
-		if (decision->outcome == DECISION_HOLD)
-			hold(engine, &engine->packets[i], memory + packets[i].offset, link, &packets[i]);
-		engine->counters.outcomes[decision->outcome]++;
-		engine->counters.reasons[decision->reason]++;
-		if (decision->outcome == DECISION_REJECT)
-			answer(engine, &engine->packets[i], memory + packets[i].offset, &packets[i]);
-		if (!engine->packets[i].is_unfinished)
-			packets[i].flags &= (uint16_t)~ENGINE_UNFINISHED;
-		if (engine->held.used > 0 && engine->packets[i].is_piece && engine->packets[i].kind >= PACKET_PORTLESS)
-			decide_held(engine, &engine->packets[i]);
+		decide(engine, memory, &packets[i], &engine->packets[i], &engine->hints[i], link);
+		counters->outcomes[packets[i].decision.outcome]++;
+		counters->reasons[packets[i].decision.reason]++;
 	}
-	engine->counters.packets += count;
 }
 
 /**

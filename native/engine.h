@@ -146,7 +146,7 @@ enum service_error engine_load(struct engine *engine, const struct service_image
 void engine_swap(struct engine *engine);
 enum service_error engine_catch_up(struct engine *engine, const struct service_image *image);
 bool engine_settle(struct engine *engine, uint32_t entries);
-bool engine_flow_goes_on(struct engine *engine, struct flow *flow);
+bool engine_ask_flow(struct engine *engine, struct flow *flow);
 void engine_run(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets, size_t count,
 		enum packet_link link, uint64_t now);
 bool engine_release(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packet);
@@ -160,6 +160,18 @@ bool engine_release(struct engine *engine, uint8_t *memory, size_t size, struct 
 static inline const struct service_table *engine_table(const struct engine *engine)
 {
 	return &engine->tables[engine->current];
+}
+
+/**
+ * engine_flow_goes_on() - Whether a flow outlives the tables that have come since it was last asked
+ * @engine:	The engine
+ * @flow:	One of its flows, which is forgotten if not
+ *
+ * Return: true if it does
+ */
+static inline bool engine_flow_goes_on(struct engine *engine, struct flow *flow)
+{
+	return flow->epoch == engine->epoch || engine_ask_flow(engine, flow);
 }
 
 #endif

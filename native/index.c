@@ -52,23 +52,21 @@ void index_insert(struct index *index, uint32_t hash, uint32_t reference)
 	for (uint32_t at = hash & index->mask;; at = (at + 1) & index->mask) {
 		struct index_bucket *bucket = &index->buckets[at];
 
-		for (unsigned int i = 0; i < INDEX_SLOTS; i++) {
-			if (bucket->hash[i] == 0) {
-				bucket->hash[i] = hash | INDEX_USED;
-				bucket->reference[i] = reference;
-				return;
-			}
+		uint32_t empty = index_slots(bucket, 0);
+
+		if (empty) {
+			uint32_t slot = (uint32_t)__builtin_ctz(empty);
+
+			bucket->hash[slot] = hash | INDEX_USED;
+			bucket->reference[slot] = reference;
+			return;
 		}
 	}
 }
 
 static bool index_is_full(const struct index_bucket *bucket)
 {
-	for (unsigned int i = 0; i < INDEX_SLOTS; i++) {
-		if (bucket->hash[i] == 0)
-			return false;
-	}
-	return true;
+	return index_slots(bucket, 0) == 0;
 }
 
 /**

@@ -47,13 +47,11 @@ struct index {
  * @bucket:	The bucket it looks at
  * @matches:	A bit for each slot of it that has the hash and was not given yet
  * @hash:	The hash looked for, with INDEX_USED
- * @last:	No bucket after this one can have it
  */
 struct index_cursor {
 	uint32_t bucket;
 	uint32_t matches;
 	uint32_t hash;
-	bool last;
 };
 
 void index_carve(struct index *index, struct arena *arena, uint32_t references);
@@ -71,43 +69,32 @@ static inline void index_prefetch(const struct index *index, uint32_t hash)
 	__builtin_prefetch(&index->buckets[hash & index->mask]);
 }
 
-#ifdef __SSE2__
-/* A bit for each of eight words that equals those of @wanted. */
-static inline uint32_t index_equal(__m128i low, __m128i high, __m128i wanted)
+/**
+ * index_slots() - Compare all slots of a bucket
+ * @bucket:	The bucket
+ * @hash:	What is looked for: a hash with INDEX_USED, or 0 for empty slots
+ *
+ * There is no branch in the loop: which slot matches cannot be foretold, and a wrong guess costs more than
+ * comparing all eight.
+ *
+ * Return: a bit for each slot that holds exactly that
+ */
+static inline uint32_t index_slots(const struct index_bucket *bucket, uint32_t hash)
 {
+#ifdef __SSE2__
+	const __m128i wanted = _mm_set1_epi32((int)hash);
+	const __m128i low = _mm_load_si128((const __m128i *)bucket->hash);
+	const __m128i high = _mm_load_si128((const __m128i *)bucket->hash + 1);
 	int in_low = _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(low, wanted)));
 	int in_high = _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(high, wanted)));
 
 	return (uint32_t)(in_low | in_high << 4);
-}
-#endif
-
-/**
- * index_look() - Compare all slots of the cursor's bucket
- * @index:	The index
- * @cursor:	Where the lookup stands; @matches and @last are set
- *
- * There is no branch in the loop: which slot matches cannot be foretold, and a wrong guess costs more than
- * comparing all eight.
- */
-static inline void index_look(const struct index *index, struct index_cursor *cursor)
-{
-	const struct index_bucket *bucket = &index->buckets[cursor->bucket];
-#ifdef __SSE2__
-	const __m128i low = _mm_load_si128((const __m128i *)bucket->hash);
-	const __m128i high = _mm_load_si128((const __m128i *)bucket->hash + 1);
-
-	cursor->matches = index_equal(low, high, _mm_set1_epi32((int)cursor->hash));
-	cursor->last = index_equal(low, high, _mm_setzero_si128());
 #else
-	uint32_t matches = 0, empty = 0;
+	uint32_t matches = 0;
 
-	for (unsigned int i = 0; i < INDEX_SLOTS; i++) {
-		matches |= (uint32_t)(bucket->hash[i] == cursor->hash) << i;
-		empty |= (uint32_t)(bucket->hash[i] == 0);
-	}
-	cursor->matches = matches;
-	cursor->last = empty;
+	for (unsigned int i = 0; i < INDEX_SLOTS; i++)
+		matches |= (uint32_t)(bucket->hash[i] == hash) << i;
+	return matches;
 #endif
 }
 
@@ -121,10 +108,11 @@ static inline void index_look(const struct index *index, struct index_cursor *cu
 static inline uint32_t index_next(const struct index *index, struct index_cursor *cursor)
 {
 	while (!cursor->matches) {
-		if (cursor->last)
+		/* A bucket with an empty slot is the last that can have it. */
+		if (index_slots(&index->buckets[cursor->bucket], 0))
 			return INDEX_NONE;
 		cursor->bucket = (cursor->bucket + 1) & index->mask;
-		index_look(index, cursor);
+		cursor->matches = index_slots(&index->buckets[cursor->bucket], cursor->hash);
 	}
 	uint32_t slot = (uint32_t)__builtin_ctz(cursor->matches);
 
@@ -143,7 +131,7 @@ static inline uint32_t index_next(const struct index *index, struct index_cursor
 static inline uint32_t index_first(const struct index *index, uint32_t hash, struct index_cursor *cursor)
 {
 	*cursor = (struct index_cursor){.bucket = hash & index->mask, .hash = hash | INDEX_USED};
-	index_look(index, cursor);
+	cursor->matches = index_slots(&index->buckets[cursor->bucket], cursor->hash);
 	return index_next(index, cursor);
 }
 

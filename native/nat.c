@@ -7,22 +7,12 @@
 
 #include "checksum.h"
 #include "crc32c.h"
-
-/* Where things are in an IP header (RFC 791, 3.1; RFC 8200, 3). */
-#define IPV4_CHECKSUM	 10
-#define IPV4_SOURCE	 12
-#define IPV4_DESTINATION 16
-#define IPV6_SOURCE	 8
-#define IPV6_DESTINATION 24
-
-/* In TCP, UDP and SCTP the ports come first: source, then destination. */
-#define TCP_CHECKSUM  16
-#define UDP_CHECKSUM  6
+#include "rewrite.h"
 
 /**
  * nat_choose_port() - Make the tuple of answers one that no other flow has
  * @flows:	The flows that are known
- * @flow:	The new one; the destination port of its second tuple is set, and the hash of that tuple
+ * @flow:	The new one, with the hash of its second tuple; the destination port of that is set, and the hash with it
  * @key:	Secret of the flows' hashes
  * @random:	Where chance comes from
  * @now:	Milliseconds
@@ -39,11 +29,11 @@ bool nat_choose_port(struct flow_table *flows, struct flow *flow, const struct h
 	unsigned int direction;
 
 	for (unsigned int attempt = 0; attempt < NAT_PORT_ATTEMPTS; attempt++) {
-		flow->hash[TRACKING_REPLY] = tuple_hash(key, reply);
 		if (!flow_find(flows, reply, flow->hash[TRACKING_REPLY], now, &direction))
 			return true;
 		reply->destination_port =
 			htons((uint16_t)(NAT_PORT_FIRST + random_below(random, UINT16_MAX + 1 - NAT_PORT_FIRST)));
+		flow->hash[TRACKING_REPLY] = tuple_hash(key, reply);
 	}
 	return false;
 }
@@ -64,49 +54,6 @@ void nat_prepare(struct flow *flow)
 		checksum_delta_join(checksum_delta128(before->source.bytes, after.source.bytes),
 				    checksum_delta128(before->destination.bytes, after.destination.bytes));
 	flow->transport_delta = checksum_delta_join(flow->address_delta, ports);
-}
-
-static void update_checksum(uint8_t *at, uint16_t delta)
-{
-	uint16_t checksum;
-
-	memcpy(&checksum, at, sizeof(checksum));
-	checksum = checksum_update(checksum, delta);
-	memcpy(at, &checksum, sizeof(checksum));
-}
-
-static void update_checksum_udp(uint8_t *at, uint16_t delta)
-{
-	uint16_t checksum;
-
-	memcpy(&checksum, at, sizeof(checksum));
-	checksum = checksum_update_udp(checksum, delta);
-	memcpy(at, &checksum, sizeof(checksum));
-}
-
-/* What a flow's translation does to checksums in one direction: the way back takes away what the way there adds. */
-static uint16_t delta_for(uint16_t delta, unsigned int direction)
-{
-	return direction == TRACKING_REPLY ? (uint16_t)~delta : delta;
-}
-
-static void write_ports(uint8_t *transport, uint16_t source, uint16_t destination)
-{
-	memcpy(transport, &source, sizeof(source));
-	memcpy(transport + sizeof(source), &destination, sizeof(destination));
-}
-
-static void write_addresses(const struct packet *packet, const struct address *source,
-			    const struct address *destination, uint16_t delta)
-{
-	if (packet->tuple.family == TUPLE_IPV4) {
-		update_checksum(packet->network + IPV4_CHECKSUM, delta);
-		memcpy(packet->network + IPV4_SOURCE, source->bytes, 4);
-		memcpy(packet->network + IPV4_DESTINATION, destination->bytes, 4);
-	} else {
-		memcpy(packet->network + IPV6_SOURCE, source->bytes, 16);
-		memcpy(packet->network + IPV6_DESTINATION, destination->bytes, 16);
-	}
 }
 
 /* What is there is the sum over the pseudo-header: the addresses are in it, the ports are not (offload.c). */
@@ -165,21 +112,21 @@ bool nat_can_rewrite(const struct packet *packet, const struct flow *flow, unsig
  */
 void nat_rewrite(struct packet *packet, const struct flow *flow, unsigned int direction)
 {
-	const struct tuple after = tuple_reversed(&flow->tuples[!direction]);
-	uint16_t transport_delta = delta_for(flow->transport_delta, direction);
-	bool ports_change = after.source_port != packet->tuple.source_port ||
-			    after.destination_port != packet->tuple.destination_port;
+	const struct tuple *back = &flow->tuples[!direction];
+	uint16_t delta = rewrite_delta(flow->address_delta, direction);
+	bool ports_change = back->destination_port != packet->tuple.source_port ||
+			    back->source_port != packet->tuple.destination_port;
 
-	write_ports(packet->transport, after.source_port, after.destination_port);
+	if (rewrite_is_plain(packet)) {
+		rewrite_plain(packet, flow, direction);
+		return;
+	}
+	rewrite_ports(packet->transport, back->destination_port, back->source_port);
 	if (packet->is_unfinished)
-		update_unfinished(packet, delta_for(flow->address_delta, direction));
-	else if (after.protocol == TUPLE_TCP)
-		update_checksum(packet->transport + TCP_CHECKSUM, transport_delta);
-	else if (after.protocol == TUPLE_UDP)
-		update_checksum_udp(packet->transport + UDP_CHECKSUM, transport_delta);
-	else if (ports_change)
+		update_unfinished(packet, delta);
+	else if (ports_change) /* and so it is SCTP */
 		write_crc(packet);
-	write_addresses(packet, &after.source, &after.destination, delta_for(flow->address_delta, direction));
+	rewrite_addresses(packet, &back->destination, &back->source, delta);
 }
 
 /**
@@ -195,14 +142,14 @@ void nat_rewrite(struct packet *packet, const struct flow *flow, unsigned int di
 void nat_rewrite_quoted(struct packet *quoted, const struct flow *flow, unsigned int direction)
 {
 	const struct tuple *after = &flow->tuples[!direction];
-	uint16_t transport_delta = delta_for(flow->transport_delta, direction);
+	uint16_t transport_delta = rewrite_delta(flow->transport_delta, direction);
 
-	write_ports(quoted->transport, after->source_port, after->destination_port);
+	rewrite_ports(quoted->transport, after->source_port, after->destination_port);
 	if (after->protocol == TUPLE_TCP && quoted->transport_length >= TCP_CHECKSUM + sizeof(uint16_t))
-		update_checksum(quoted->transport + TCP_CHECKSUM, transport_delta);
+		rewrite_checksum(quoted->transport + TCP_CHECKSUM, transport_delta);
 	else if (after->protocol == TUPLE_UDP)
-		update_checksum_udp(quoted->transport + UDP_CHECKSUM, transport_delta);
-	write_addresses(quoted, &after->source, &after->destination, delta_for(flow->address_delta, direction));
+		rewrite_checksum_udp(quoted->transport + UDP_CHECKSUM, transport_delta);
+	rewrite_addresses(quoted, &after->source, &after->destination, rewrite_delta(flow->address_delta, direction));
 }
 
 /**
@@ -217,7 +164,7 @@ void nat_rewrite_addresses(struct packet *packet, const struct address *source, 
 {
 	const struct tuple *before = &packet->tuple;
 
-	write_addresses(packet, source, destination,
+	rewrite_addresses(packet, source, destination,
 			checksum_delta_join(checksum_delta128(before->source.bytes, source->bytes),
 					    checksum_delta128(before->destination.bytes, destination->bytes)));
 }

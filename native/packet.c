@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "headers.h"
+
 /**
  * DOC: Theory of operation
  *
@@ -16,52 +18,10 @@
  * are not held against anything, and the ports are all that is wanted of its transport header (RFC 792: its first
  * eight bytes are there).
  *
+ * Nearly every packet is plain, and who has many to read asks plain_parse() first (plain.h).
+ *
  * Checksums are not verified here: translating keeps a wrong checksum wrong, and the receiver will see it.
  */
-
-#define ETHERNET_HEADER	 14
-#define ETHERNET_TYPE	 12 /* where the type is */
-#define ETHERNET_IPV4	 0x0800
-#define ETHERNET_IPV6	 0x86dd
-#define ETHERNET_VLAN	 0x8100 /* IEEE 802.1Q */
-#define ETHERNET_VLAN_AD 0x88a8 /* IEEE 802.1ad */
-#define VLAN_TAG	 4
-
-#define IPV4_HEADER	     20
-#define IPV4_TOTAL_LENGTH    2
-#define IPV4_FRAGMENT	     6
-#define IPV4_FRAGMENT_MASK   0x3fff /* more fragments, and the offset (RFC 791, 3.1) */
-#define IPV4_OFFSET_MASK     0x1fff
-#define IPV4_IDENTIFICATION  4
-#define IPV4_PROTOCOL	     9
-#define IPV4_SOURCE	     12
-#define IPV4_DESTINATION     16
-
-#define IPV6_HEADER	     40
-#define IPV6_PAYLOAD_LENGTH  4
-#define IPV6_NEXT_HEADER     6
-#define IPV6_SOURCE	     8
-#define IPV6_DESTINATION     24
-
-/* Extension headers (RFC 8200, 4). */
-#define IPV6_HOP_BY_HOP	     0
-#define IPV6_ROUTING	     43
-#define IPV6_FRAGMENT	     44
-#define IPV6_DESTINATION_OPTIONS 60
-#define IPV6_FRAGMENT_HEADER 8
-#define IPV6_FRAGMENT_OFFSET 2
-#define IPV6_FRAGMENT_MASK   0xfff9 /* the offset, and more fragments */
-#define IPV6_OFFSET_MASK     0xfff8
-#define IPV6_IDENTIFICATION  4
-
-#define TCP_HEADER    20
-#define TCP_OFFSET    12
-#define TCP_FLAGS     13
-#define UDP_HEADER    8
-#define UDP_LENGTH    4
-#define SCTP_HEADER   12
-#define SCTP_CHUNK    4
-#define ICMP_HEADER   8
 
 /* What of a transport header is surely quoted in an ICMP error (RFC 792). */
 #define QUOTED_TRANSPORT 8
@@ -88,11 +48,6 @@ static uint8_t *cursor_take(struct cursor *cursor, size_t bytes)
 	cursor->at += bytes;
 	cursor->left -= bytes;
 	return header;
-}
-
-static uint16_t read16(const uint8_t *at)
-{
-	return (uint16_t)(at[0] << 8 | at[1]);
 }
 
 /* Ethernet and its VLAN tags. Returns the type of what follows, or 0 for nothing that we know. */

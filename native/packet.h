@@ -63,7 +63,7 @@ enum packet_kind {
  * @is_piece:		It is a fragment, the first or another
  * @is_unfinished:	The checksum of its transport is left to a network card (offload.h). Not read from the packet,
  *			which does not say: false until the caller sets it
- * @identification:	What all fragments of a packet have in common, as it is on the wire
+ * @identification:	What all fragments of a packet have in common, as it is on the wire; only if @is_piece
  */
 struct packet {
 	uint8_t *network;

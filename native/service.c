@@ -51,18 +51,22 @@ void service_carve(struct service_table *table, struct arena *arena, const struc
 	runs_carve(&table->maglev_runs, arena, limits->maglevs);
 }
 
-static uint32_t hash_address(const struct hash_key *key, const struct address *address, uint32_t what)
+/* The hash of an address, followed by at most three bytes. */
+static uint32_t hash_address(const struct hash_key *key, const struct address *address, uint8_t family, uint32_t rest,
+			     size_t bytes)
 {
-	uint64_t words[3] = {0, 0, what};
+	uint64_t words[2];
 
-	memcpy(words, address, sizeof(*address));
-	return (uint32_t)hash_words(key, words, 3);
+	if (family == TUPLE_IPV4)
+		return (uint32_t)hash_with_rest(key, NULL, 0, (uint64_t)rest << 32 | address_ipv4(address), 4 + bytes);
+	memcpy(words, address, sizeof(words));
+	return (uint32_t)hash_with_rest(key, words, 2, rest, bytes);
 }
 
 static uint32_t hash_frontend(const struct hash_key *key, const struct address *address, uint8_t family,
 			      uint8_t protocol, uint16_t port)
 {
-	return hash_address(key, address, (uint32_t)port << 16 | (uint32_t)protocol << 8 | family);
+	return hash_address(key, address, family, (uint32_t)protocol << 16 | port, sizeof(port) + sizeof(protocol));
 }
 
 /**
@@ -87,7 +91,7 @@ uint32_t service_hash(const struct hash_key *key, const struct service_frontend 
  */
 uint32_t service_hash_address(const struct hash_key *key, const struct address *address, uint8_t family)
 {
-	return hash_address(key, address, family);
+	return hash_address(key, address, family, 0, 0);
 }
 
 /**
@@ -101,7 +105,7 @@ uint32_t service_hash_address(const struct hash_key *key, const struct address *
 uint32_t service_find_address(const struct service_table *table, const struct address *address, uint8_t family)
 {
 	struct index_cursor cursor;
-	uint32_t hash = hash_address(&table->key, address, family);
+	uint32_t hash = service_hash_address(&table->key, address, family);
 
 	for (uint32_t found = index_first(&table->address_index, hash, &cursor); found != INDEX_NONE;
 	     found = index_next(&table->address_index, &cursor)) {

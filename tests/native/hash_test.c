@@ -12,12 +12,16 @@
 /* The bytes 0, 1, 2, ... as CPython 3.11 hashes them with PYTHONHASHSEED=0, which makes the key zero. */
 static const struct {
 	size_t words;
+	size_t rest;
 	uint64_t hash;
 } expected[] = {
-	{1, UINT64_C(0xead411e67ebe2eea)},
-	{2, UINT64_C(0x8972188433a5c5b7)},
-	{3, UINT64_C(0x31185a47af932f3a)},
-	{5, UINT64_C(0x95bc321ab41d8206)},
+	{1, 0, UINT64_C(0xead411e67ebe2eea)},
+	{2, 0, UINT64_C(0x8972188433a5c5b7)},
+	{3, 0, UINT64_C(0x31185a47af932f3a)},
+	{5, 0, UINT64_C(0x95bc321ab41d8206)},
+	{0, 7, UINT64_C(0x2f098ab0c751325a)},
+	{1, 5, UINT64_C(0xa0cf3211850f8e0d)},
+	{4, 5, UINT64_C(0x422a9751192ff266)},
 };
 
 int main(void)
@@ -31,10 +35,13 @@ int main(void)
 		bytes[i] = (uint8_t)i;
 	memcpy(words, bytes, sizeof(words));
 	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
-		uint64_t got = hash_words(&zero, words, expected[i].words);
+		size_t count = expected[i].words, more = expected[i].rest;
+		uint64_t rest = more ? words[count] & ((UINT64_C(1) << 8 * more) - 1) : 0;
+		uint64_t got = hash_with_rest(&zero, words, count, rest, more);
 
-		if (got != expected[i].hash || got == hash_words(&other, words, expected[i].words)) {
-			(void)fprintf(stderr, "%zu words: got %016" PRIx64 "\n", expected[i].words, got);
+		if (got != expected[i].hash || got == hash_with_rest(&other, words, count, rest, more) ||
+		    (more == 0 && got != hash_words(&zero, words, count))) {
+			(void)fprintf(stderr, "%zu words and %zu bytes: got %016" PRIx64 "\n", count, more, got);
 			failures++;
 		}
 	}
