@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import chain, compress, islice
+from itertools import chain, compress
 from operator import is_not
 from typing import TypeVar
 
@@ -68,15 +68,22 @@ class Changes:
 def _suspects(old: Mapping[FrontendKey, Frontend], new: Mapping[FrontendKey, Frontend]) -> Iterable[FrontendKey]:
     """The keys that need a look: all but those of frontends that stand at the same place in both.
 
-    A frontend is always filed under its own key, so the same object at the same place means the same entry.
+    A frontend is always filed under its own key, so the same object in both means the same entry. If one has come or
+    gone, all that follow it stand elsewhere, but not if places are counted from the end.
     """
     if old is new:
         return ()
-    differs = list(map(is_not, old.values(), new.values()))
+    before, after = _unlike(list(old.values()), list(new.values()))
+    if len(before) != len(after):
+        before, after = (side[::-1] for side in _unlike(before[::-1], after[::-1]))
+    return dict.fromkeys(frontend.key for frontend in chain(before, after))
+
+
+def _unlike(one: list[Frontend], other: list[Frontend]) -> tuple[list[Frontend], list[Frontend]]:
+    """Both without what is the same object at the same place."""
+    differs = list(map(is_not, one, other))
     both = len(differs)
-    return dict.fromkeys(
-        chain(compress(old, differs), islice(old, both, None), compress(new, differs), islice(new, both, None))
-    )
+    return [*compress(one, differs), *one[both:]], [*compress(other, differs), *other[both:]]
 
 
 def _moved(old: frozenset[_T], new: frozenset[_T]) -> tuple[frozenset[_T], frozenset[_T]]:

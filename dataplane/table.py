@@ -58,6 +58,9 @@ class Protocol(enum.StrEnum):
     UDP = "UDP"
     SCTP = "SCTP"
 
+    # The same number as an enumeration's own, which Python computes in Python: for each look at a frontend's key.
+    __hash__ = str.__hash__
+
     @property
     def number(self) -> int:
         """The IP protocol number."""

@@ -273,7 +273,7 @@ def _addresses(roles: Mapping[str, int]) -> Any:
 
 
 def _fill(fill: Callable[..., bool], into: Any, addresses: Sequence[str], *columns: bytes | array[int]) -> None:
-    text = "".join(f"{address}\n" for address in addresses).encode()
+    text = "\n".join((*addresses, "")).encode()
     views = [ffi.from_buffer("uint16_t[]" if isinstance(c, array) else "uint8_t[]", c) for c in columns]
     if not fill(into, len(addresses), text, len(text), *views):
         raise DataplaneError(f"expected IPv4 or IPv6 addresses, got {next(filter(_is_none, addresses), 'others')!r}")

@@ -54,6 +54,12 @@ def test_a_frontend_that_is_equal_without_being_the_same_object_did_not_change()
     assert not Changes.between(table(ONE), table(frontend(1, "10.244.2.23")))
 
 
+def test_frontends_are_told_in_the_order_of_their_table() -> None:
+    """Who comes first gets what there is not enough of for all, such as tables for Maglev."""
+    for before in (ForwardingTable(), table(frontend(3, "10.244.2.24"))):
+        assert list(Changes.between(before, table(THREE, ONE, TWO)).frontends) == [THREE.key, ONE.key, TWO.key]
+
+
 def test_frontends_in_another_order_did_not_change() -> None:
     assert not Changes.between(table(ONE, TWO, THREE), table(THREE, ONE, TWO))
 
