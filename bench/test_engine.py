@@ -49,6 +49,25 @@ def test_what_a_packet_costs(scenario: Scenario, engine_figures: list[Figure]) -
         ]
 
 
+@pytest.mark.parametrize("name", ["tcp-v4-lru-diverse", "tcp-v4-ch-diverse"])
+def test_what_a_packet_costs_among_many_services(name: str, engine_figures: list[Figure]) -> None:
+    """Beside one Service, batch by batch in turns: what else the machine does meets both alike."""
+    many = next(s for s in SCENARIOS if s.name == name and s.services > 1)
+    scenarios = (many, replace(many, services=1))
+    with Engine(Host(), limits=LIMITS, seed=1) as engine, Engine(Host(), limits=LIMITS, seed=1) as other:
+        runs = [Run(e, scenario) for e, scenario in zip((engine, other), scenarios, strict=True)]
+        for run in runs:
+            run.engine.apply(table(run.scenario.services, (many.family,)))
+            run.open()
+        of_many, of_one = (
+            sorted(spent) for spent in zip(*zip(*(run.timed() for run in runs), strict=True), strict=True)
+        )
+        ratio = _at(of_many, 0.5) / _at(of_one, 0.5)
+        engine_figures.append(
+            Figure("svcplane", many.services, f"{name}, over that with one Service", ratio, "times", 1.1)
+        )
+
+
 def test_how_many_instructions_a_packet_takes(engine_figures: list[Figure], tmp_path: Path) -> None:
     missing = engine_instructions.why_not()
     if missing:
