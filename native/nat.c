@@ -114,13 +114,14 @@ void nat_rewrite(struct packet *packet, const struct flow *flow, unsigned int di
 {
 	const struct tuple *back = &flow->tuples[!direction];
 	uint16_t delta = rewrite_delta(flow->address_delta, direction);
-	bool ports_change = back->destination_port != packet->tuple.source_port ||
-			    back->source_port != packet->tuple.destination_port;
 
 	if (rewrite_is_plain(packet)) {
 		rewrite_plain(packet, flow, direction);
 		return;
 	}
+	bool ports_change = back->destination_port != packet->tuple.source_port ||
+			    back->source_port != packet->tuple.destination_port;
+
 	rewrite_ports(packet->transport, back->destination_port, back->source_port);
 	if (packet->is_unfinished)
 		update_unfinished(packet, delta);
