@@ -70,7 +70,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if any("arenas" in getattr(item, "fixturenames", ()) for item in items):
         contenders_of(config)  # whatever is wrong with them is one line, and not one for each question
     # Whatever shares an arena follows on each other; that with most questions comes last, should time not be enough.
-    # There what takes minutes for each contender comes last: nothing else must wait for it, and no arena is built again.
+    # What takes minutes for each contender comes last there: nothing else waits for it, and no arena is built twice.
     items.sort(
         key=lambda item: (
             _scale(item) == ASIDE_AT,
