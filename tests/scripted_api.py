@@ -15,6 +15,8 @@ from aiohttp import web
 
 PATH = "/api/v1/services"
 
+_CUT = bytes(1)  # what no API server says
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -125,9 +127,9 @@ class ScriptedApi:
             watch.put_nowait(None)
 
     def cut_watches(self) -> None:
-        """In the middle of a line."""
+        """In the middle of a line, with the connection."""
         self.send_bytes(b'{"type":"ADDED","object":{"meta')
-        self.end_watches()
+        self.send_bytes(_CUT)
 
     def expire_watches(self) -> None:
         self.send({"type": "ERROR", "object": status(410, "Expired", "too old resource version")})
@@ -179,6 +181,8 @@ class ScriptedApi:
         try:
             await response.prepare(request)
             while (data := await queue.get()) is not None:
+                if data is _CUT and request.transport is not None:
+                    request.transport.close()
                 await response.write(data)
         finally:
             self._watches.discard(queue)

@@ -45,8 +45,8 @@ WATCH_SECONDS = (300.0, 600.0)
 #: A watch that lasted so many seconds was a good one: what ends it is not one more failure in a row.
 STEADY_SECONDS = 5.0
 
-#: The longest wait, in seconds, while nothing answers at all. Asking costs nobody anything then, and packets go where
-#: they should no longer go until the server's return is noticed; after it, a watch resumes without a list.
+#: The longest wait, in seconds, while nothing answers at all, or watches are cut off. Asking costs little then, as a
+#: watch resumes without a list, and packets go where they should no longer go until the server's return is noticed.
 ABSENT_SERVER_SECONDS = 5.0
 
 #: How long until a kind of object that the server does not have is asked for again.
@@ -133,7 +133,7 @@ class Reflector(Generic[T]):
             _log.warning("%s: %s", self.resource.name, error)
         if (steady and error is None) or (resumed and isinstance(error, ExpiredError)):
             return 0.0
-        if isinstance(error, UnreachableError) and self.last_contact == contact:
+        if isinstance(error, UnreachableError) and (began is not None or self.last_contact == contact):
             return self._while_absent.next()
         self._while_absent.reset()
         asked = min(error.retry_after, MOST_PATIENT_SECONDS) if isinstance(error, RefusedError) else 0.0

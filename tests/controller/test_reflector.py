@@ -317,6 +317,20 @@ def test_a_server_that_does_not_answer_is_missed_for_no_longer_than_five_seconds
     asyncio.run(story())
 
 
+def test_watches_that_are_cut_off_again_and_again_are_missed_for_no_longer_than_five_seconds() -> None:
+    async def story() -> None:
+        api = ScriptedApi()
+        async with running(api) as now:
+            for count in range(1, 9):
+                await now.until(lambda count=count: len(api.watches) == count and api.watched)  # type: ignore[misc]
+                api.cut_watches()
+            await now.until(lambda: len(now.pauses) >= 8)
+            assert all(2.5 <= seconds <= 5 for seconds in now.pauses[4:8])
+            assert len(api.lists) == 1
+
+    asyncio.run(story())
+
+
 def test_a_short_watch_that_brought_nothing_does_not_end_a_row_of_failures() -> None:
     async def story() -> None:
         api = ScriptedApi()
