@@ -56,9 +56,16 @@ _Leaf: TypeAlias = tuple[int | str, int, bool] | Reject | Drop
 _Leaves: TypeAlias = tuple[_Leaf, _Leaf, _Leaf]
 """For POD, NODE and OUTSIDE."""
 
+#: Shapes that are remembered, the latest: more than a cluster has at a time, and at most some 2 MB.
+REMEMBERED = 512
+
 
 class Translator:
-    """From frontends to parts, for one family and one detect-local rule. Shapes seen once are remembered."""
+    """From frontends to parts, for one family and one detect-local rule.
+
+    Shapes that frontends share are remembered. Where a chain of session affinity is in it, the shape is one service
+    port's own: nobody else would ask for it, and it would stay when the Service is gone.
+    """
 
     def __init__(self, layer: Layer3, detect: DetectLocal, mark: int) -> None:
         self._layer, self._detect, self._mark = layer, detect, mark
@@ -69,9 +76,7 @@ class Translator:
         key = frontend.key
         node_port = key.is_node_port
         pools, leaves = _leaves(frontend, self._pods_are_told, entry)
-        route = self._routes.get((node_port, leaves))
-        if route is None:
-            route = self._routes[node_port, leaves] = self._route(node_port, leaves)
+        route = self._routes.get((node_port, leaves)) or self._new_route(node_port, leaves)
         head = guard.element_key(key)
         found: list[tuple[str, bytes, bytes]] = []
         if route.translated is not None:
@@ -88,6 +93,14 @@ class Translator:
             hairpins.extend(guard.hairpins(frontend, pool))
         found.extend(guard.limits(frontend, head))
         return Parts(found, hairpins, route.chains)
+
+    def _new_route(self, node_port: bool, leaves: _Leaves) -> Route:
+        route = self._route(node_port, leaves)
+        if not any(isinstance(leaf, tuple) and isinstance(leaf[0], str) for leaf in leaves):
+            if len(self._routes) == REMEMBERED:
+                del self._routes[next(iter(self._routes))]
+            self._routes[node_port, leaves] = route
+        return route
 
     def _route(self, node_port: bool, leaves: _Leaves) -> Route:
         chains: dict[str, Chain] = {}
