@@ -17,6 +17,10 @@ _BE32 = struct.Struct("=HH4s")
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 
+header = _HEADER.pack
+"""What an attribute begins with: its length with these four bytes, and its type."""
+
+
 def attribute(kind: int, value: bytes) -> bytes:
     """One attribute with the value as it is."""
     length = _HEADER.size + len(value)

@@ -30,15 +30,19 @@ _MESSAGE_ROOM = 64_000
 NO_TAIL = b""
 
 
-@functools.lru_cache(maxsize=1 << 18)
 def endpoint_tail(address: str, port: int) -> bytes:
     """A map's data: an address and a port."""
-    return value_tail(fields.address(address) + fields.port(port))
+    return _ENDPOINT_HEADS[":" in address] + fields.address(address) + fields.port(port)
 
 
 def value_tail(value: bytes) -> bytes:
     """A map's data: packed fields."""
     return nested(kernel.NFTA_SET_ELEM_DATA, attribute(kernel.NFTA_DATA_VALUE, value))
+
+
+# What stands before an endpoint, for IPv4 and IPv6. So packing one is cheap, and none needs to be remembered: pods come
+# under ever new addresses, and a memory of them would grow for as long as the process lives.
+_ENDPOINT_HEADS = tuple(value_tail(bytes(length + fields.PORT_WORD))[:8] for length in (4, 16))
 
 
 def value_of(tail: bytes) -> bytes:
@@ -55,12 +59,17 @@ def goto_tail(chain: str) -> bytes:
 DROP_TAIL = nested(kernel.NFTA_SET_ELEM_DATA, verdict(kernel.Verdict.DROP))
 
 
-@functools.lru_cache(maxsize=1 << 17)
 def canonical_data(value: bytes) -> bytes:
     """The tail for a map's data as the kernel lists it: without flags that say which attributes are lists."""
+    if value.startswith(attributes.header(len(value), kernel.NFTA_DATA_VALUE)):
+        return nested(kernel.NFTA_SET_ELEM_DATA, value)
+    return _canonical_verdict(value)
+
+
+@functools.lru_cache(maxsize=4096)
+def _canonical_verdict(value: bytes) -> bytes:
+    """Of these there are no more than chains to go to, and many frontends share one."""
     parts = attributes.parse(value)
-    if kernel.NFTA_DATA_VALUE in parts:
-        return value_tail(bytes(parts[kernel.NFTA_DATA_VALUE]))
     said = attributes.parse(parts[kernel.NFTA_DATA_VERDICT])
     code = int.from_bytes(said[kernel.NFTA_VERDICT_CODE], "big", signed=True)
     chain = said.get(kernel.NFTA_VERDICT_CHAIN)

@@ -7,10 +7,9 @@ in that set follows from it.
 
 from __future__ import annotations
 
-import functools
-import socket
 import struct
 from dataclasses import dataclass
+from socket import AF_INET, AF_INET6, inet_pton
 
 from dataplane.netlink.attributes import nested, number, string
 from dataplane.nft import kernel
@@ -150,9 +149,8 @@ def register(word: int) -> int:
 # --- values, as a set's element holds them -----------------------------------------------------------------------
 
 
-@functools.lru_cache(maxsize=1 << 18)
 def address(text: str) -> bytes:
-    return socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+    return inet_pton(AF_INET6 if ":" in text else AF_INET, text)
 
 
 _PORT = struct.Struct(">H2x")
@@ -161,5 +159,6 @@ _INDEX = struct.Struct("=I")
 
 protocol = _PROTOCOL.pack
 port = _PORT.pack
+PORT_WORD = _PORT.size  #: bytes
 index = _INDEX.pack  #: a drawn number, in the machine's order
 mark = _INDEX.pack  #: a packet mark, likewise
