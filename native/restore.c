@@ -25,21 +25,6 @@ static bool is_good_tuple(const struct tuple *tuple)
 	       address_is_of(&tuple->destination, tuple->family);
 }
 
-/*
- * FLOW_CAN_END, or 0. Of a frontend that is gone only what was saved can tell; UDP has no end of its own whatever that
- * says.
- */
-static uint8_t can_end(const struct service_table *table, const struct flow *flow)
-{
-	const struct tuple *original = &flow->tuples[TRACKING_ORIGINAL];
-	const struct service_frontend *frontend =
-		service_find_original(table, original, flow->flags & FLOW_NODE_PORT);
-
-	if (frontend)
-		return frontend->ends_flows ? FLOW_CAN_END : 0;
-	return original->protocol == TUPLE_UDP ? FLOW_CAN_END : flow->flags & FLOW_CAN_END;
-}
-
 /**
  * restore_flow() - Know a flow again
  * @engine:	The engine
@@ -69,7 +54,6 @@ enum restore_result restore_flow(struct engine *engine, const struct flow *saved
 	if (engine->flows.used >= engine->flows.capacity)
 		return RESTORE_FULL;
 	nat_prepare(&flow);
-	flow.flags = (uint8_t)(flow.flags & ~FLOW_CAN_END) | can_end(engine_table(engine), saved);
 	flow.deadline = engine->now + remaining;
 	flow.zero = 0;
 	/* Whether it may go on is asked before its next packet. */

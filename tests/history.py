@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from any_table import CLIENTS, INTERFACES, some_table
 from dataplane.reference import Outcome, Packet
 from dataplane.table import Endpoint
-from dataplane.userspace.batch import Link
+from dataplane.userspace.batch import Batch, Link
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.result import Result
 from dataplane.userspace.telling import packet_of
@@ -76,6 +76,7 @@ class World:
                 self.engine.apply(some_table(number))
             elif kind == "wait":
                 self.now += number % 30
+                self.engine.run(Batch(bytearray(), 0), self.now)  # ports tell the time when there is no packet, too
             elif kind == "connect":
                 yield from self._connect(random.Random(number))
             elif kind == "converse":

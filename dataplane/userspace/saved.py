@@ -30,7 +30,7 @@ class SavedFlow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     node_port: bool
     masquerade: bool
     hairpin: bool
-    can_end: bool = False  #: its Service says when it is forgotten (`Frontend.serving`)
+    can_end: bool = False  #: its Service said, when it began, when it is forgotten (`Frontend.serving`)
 
 
 class SavedClient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

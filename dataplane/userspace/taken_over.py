@@ -83,6 +83,7 @@ def _flow(entry: Entry, frontend: Frontend | None) -> SavedFlow | None:
         node_port=frontend.key.is_node_port,
         masquerade=entry.seen_as != entry.client,
         hairpin=entry.client.address == entry.answers.address,
+        can_end=frontend.serving is not None,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from any_table import HOST, SMALL, some_table
@@ -251,6 +251,8 @@ def test_invariant_8_the_same_seed_and_history_give_the_same(history: Steps, pic
 @requirement("invariant 9")
 @history_property
 @given(steps)
+@example([("table", 14), *[("connect", 0)] * 12, ("connect", 556), ("table", 0)])  # flows are to end only since then
+@example([("table", 10), *[("connect", 0)] * 7, ("connect", 1139), ("wait", 1), ("wait", 389)])
 def test_invariant_9_after_a_restart_all_goes_on_as_before(history: Steps) -> None:
     with world(timeouts=LINUX_TIMEOUTS) as before:
         before.play(history)
