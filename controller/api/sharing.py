@@ -15,9 +15,16 @@ from controller.objects import EndpointConditions, EndpointHints, EndpointSlice,
 
 T = TypeVar("T", bound=Object)
 
+#: Different hints that are known at a time. Hints name nodes, and nodes come under ever new names; more than the 5,000
+#: nodes that Kubernetes is made for are not needed, and these take some 3 MB.
+MOST_HINTS = 8192
+
 
 class Sharing:
-    """What was seen so far. Strings are shared by the interpreter itself, and forgotten there with their last user."""
+    """What was seen so far: all conditions there can be, and many hints.
+
+    Strings are shared by the interpreter itself, and forgotten there with their last user.
+    """
 
     def __init__(self) -> None:
         self._conditions: dict[EndpointConditions | None, EndpointConditions | None] = {}
@@ -29,6 +36,8 @@ class Sharing:
         for endpoint in (item.endpoints or ()) if isinstance(item, EndpointSlice) else ():
             conditions, hints, target = endpoint.conditions, endpoint.hints, endpoint.target_ref
             force_setattr(endpoint, "conditions", self._conditions.setdefault(conditions, conditions))
+            if len(self._hints) >= MOST_HINTS:
+                self._hints.clear()  # whoever has one keeps it; those that come now are shared among each other
             force_setattr(endpoint, "hints", self._hints.setdefault(hints, hints))
             if endpoint.node_name is not None:
                 force_setattr(endpoint, "node_name", intern(endpoint.node_name))
