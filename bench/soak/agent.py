@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,9 +18,34 @@ from bench.soak.addresses import CLUSTER_CIDRS, NODE
 class Holdings(NamedTuple):
     """What a process has: files and sockets, threads, and resident memory in MB (10^6 bytes)."""
 
-    descriptors: int
-    threads: int
+    descriptors: float
+    threads: float
     resident_mb: float
+
+
+_MORE = Holdings(descriptors=6, threads=2, resident_mb=3.0)  # that an agent may have more later than before
+
+
+def growth(seen: Sequence[Holdings]) -> list[str]:
+    """What an agent has more of in the last third of its life than in the middle one, in words; nothing if that is
+    little. `seen`: after each round, in order. The medians count, as some rounds end in the middle of a reconnect.
+
+    The first third is left out. An agent that has just started has not yet had as many Services at a time, nor as many
+    changes at once, as it will have; and what a process once needed, its allocators keep. That levels off, and what
+    leaks does not.
+    """
+    third = len(seen) // 3
+    if third == 0:
+        return []
+    before, after = (
+        Holdings(*(statistics.median(values) for values in zip(*part, strict=True)))
+        for part in (seen[third:-third], seen[-third:])
+    )
+    return [
+        f"the agent's {name} grew from {earlier:g} to {later:g} from the middle third of {len(seen)} rounds to the last"
+        for name, earlier, later, more in zip(Holdings._fields, before, after, _MORE, strict=True)
+        if later - earlier > more
+    ]
 
 
 class Agent:

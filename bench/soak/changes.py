@@ -1,7 +1,10 @@
 """What happens to the cluster in a soak: one thing after the other, at random, and the same for the same seed.
 
     changes = Changes(store, random.Random(7))
-    changes.one()      → "scale service-12 to 3"
+    changes.one()      → "scale service-12-3 to 5"
+
+A Service that comes has a name that none had before, as in a cluster that lives long: what an agent keeps by name, and
+does not forget, grows then for as long as it runs.
 
 Services in the first slots are steady: nothing ever happens to them. One more, the *mark*, is moved only by
 `move_mark`: whoever sees it where it went has seen all that was changed before.
@@ -32,6 +35,7 @@ class Service:
     """One Service as it is meant to be."""
 
     slot: int
+    number: int = 0  #: counts those that came; 0 for those that were there at first
     type: str = "ClusterIP"
     internal: str = "Cluster"
     external: str = "Cluster"
@@ -43,7 +47,7 @@ class Service:
 
     @property
     def name(self) -> str:
-        return f"service-{self.slot}"
+        return f"service-{self.slot}-{self.number}"
 
     def object(self) -> Json:
         spec: Json = {
@@ -103,6 +107,7 @@ class Changes:
         self._store, self._random = store, chance
         self.services: dict[int, Service] = {}
         self._gone: dict[int, Service] = {}  # Services whose slices are still there
+        self._came = 0
         self.made: dict[str, int] = {}
         store.create(NODES, _node())
         store.update(NODES, _node(), subresource="status")
@@ -145,7 +150,8 @@ class Changes:
         free = [slot for slot in range(STEADY, SLOTS) if slot not in self.services]
         if not free:
             return "nothing"
-        service = self._any(self._random.choice(free))
+        self._came += 1
+        service = self._any(self._random.choice(free), self._came)
         self._create(service, slices_first=self._random.random() < 0.3)
         return f"create {service.name} with {len(service.endpoints)} endpoints"
 
@@ -184,7 +190,7 @@ class Changes:
         service = self._one_of_them()
         if service is None:
             return "nothing"
-        other = self._any(service.slot)
+        other = self._any(service.slot, service.number)
         other.endpoints = service.endpoints
         self.services[service.slot] = other
         self._write(other)
@@ -195,12 +201,13 @@ class Changes:
         self._store.update(NODES, _node(zone))
         return f"the node is in {zone} now"
 
-    def _any(self, slot: int) -> Service:
+    def _any(self, slot: int, number: int = 0) -> Service:
         """Some Service for this slot."""
         chance = self._random
         numbers = chance.sample(range(1, 2 * _MOST_ENDPOINTS), chance.choice((0, 1, 2, 3, 4, _MOST_ENDPOINTS)))
         return Service(
             slot,
+            number,
             type=chance.choice(("ClusterIP", "NodePort")),
             internal=chance.choice(("Cluster", "Cluster", "Local")),
             external=chance.choice(("Cluster", "Local")),

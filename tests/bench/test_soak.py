@@ -8,6 +8,7 @@ import pytest
 
 from bench.soak import expected
 from bench.soak.addresses import FAMILIES, SERVICE_CIDRS, endpoint, slot_of
+from bench.soak.agent import Holdings, growth
 from bench.soak.changes import SLOTS, STEADY, Changes
 from bench.soak.expected import Question
 from dataplane.table import Client, Forward, FrontendKey, Protocol
@@ -57,3 +58,26 @@ def test_nobody_must_answer_where_nothing_is() -> None:
     question = Question("udp", "10.96.1.200", 53, 1)
     assert expected.mistakes(table, Client.POD, {question: [""]}) == {}
     assert expected.mistakes(table, Client.POD, {question: ["10.200.1.1 8053"]}) != {}
+
+
+def test_a_service_that_comes_has_a_name_that_none_had() -> None:
+    _, said = changed(5, times=2000)
+    came = [what.split()[1] for what in said if what.startswith("create")]
+    assert len(came) > 50
+    assert len(set(came)) == len(came)
+
+
+def test_what_goes_on_growing_is_a_leak() -> None:
+    (said,) = growth([Holdings(20, 3, 70 + 0.5 * number) for number in range(30)])
+    assert "resident_mb grew from 77.25 to 82.25" in said
+    (said,) = growth([Holdings(20 + number, 3, 70) for number in range(30)])
+    assert "descriptors" in said
+
+
+def test_what_levels_off_after_the_start_is_none() -> None:
+    assert growth([Holdings(20, 3, min(85, 70 + 2 * number)) for number in range(30)]) == []
+
+
+def test_one_look_in_the_middle_of_a_reconnect_is_none() -> None:
+    looks = [Holdings(20, 3, 85)] * 29
+    assert growth([*looks, Holdings(40, 12, 99)]) == []
