@@ -17,6 +17,8 @@ class Relocation(NamedTuple):
     port: int  #: of every backend in it
     places: Mapping[Endpoint, str]  #: the map where entries of each backend belong now; those of others are forgotten
     has_known: bool  #: beside each map stands a set of its keys
+    timeout: int  #: seconds, of this map
+    timeout_there: int  #: seconds, of the maps where they belong
 
 
 @dataclass(slots=True)

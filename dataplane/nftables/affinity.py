@@ -70,6 +70,11 @@ class Memory:
     ports: Mapping[str, int]  #: of all backends in a map
 
     @property
+    def timeout(self) -> int:
+        """Seconds, of all maps."""
+        return max((m.timeout for m in self.maps), default=0)
+
+    @property
     def sets(self) -> tuple[Set, ...]:
         return self.maps + self.known
 

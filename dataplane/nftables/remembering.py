@@ -70,13 +70,16 @@ def _make_known(channel: Channel, layer: Layer3, name: str) -> int:
 def _misplaced(
     channel: Channel, layer: Layer3, name: str, relocation: Relocation
 ) -> list[tuple[FoundElement, str | None]]:
-    """The entries that must leave the map, and where to."""
-    moves = []
+    """The entries that must leave the map, and where to, with the time that they have left there."""
+    moves: list[tuple[FoundElement, str | None]] = []
     for entry in dump.set_elements(channel, layer, name):
         backend = Endpoint(texts.address(elements.value_of(entry.tail)), relocation.port)
         place = relocation.places.get(backend)
         if place != name:
-            moves.append((entry, place))
+            # The kernel refuses an entry that has more left than a new one would have.
+            there = 1000 * relocation.timeout_there
+            left = min(_left(entry, 1000 * relocation.timeout, there), there)
+            moves.append((entry._replace(expires=max(left, 0)), place if left > 0 else None))
     return moves
 
 
@@ -117,7 +120,12 @@ def with_timeout(entries: list[FoundElement], old: int, new: int) -> list[Elemen
     """The entries of a map as they are with another timeout (both in milliseconds): age counts, as it was."""
     kept = []
     for entry in entries:
-        left = new - (old - entry.expires)
+        left = _left(entry, old, new)
         if left > 0:
             kept.append((entry.key, elements.expiring(entry.tail, left)))
     return kept
+
+
+def _left(entry: FoundElement, old: int, new: int) -> int:
+    """Milliseconds until it is forgotten, at most, under another timeout."""
+    return new - (old - entry.expires)

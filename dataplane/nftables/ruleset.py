@@ -218,7 +218,8 @@ class Ruleset:
             others_known = before[memory_key].known != after.known
             for name, port in before[memory_key].ports.items():
                 if users and (others_known or _somebody_left(name, before[memory_key], after)):
-                    plan.relocations[name] = Relocation(port, after.places, bool(after.known))
+                    timeout = after.timeout if name in after.ports else before[memory_key].timeout
+                    plan.relocations[name] = Relocation(port, after.places, bool(after.known), timeout, after.timeout)
             if any(old.name == new.name and old != new for old in before[memory_key].maps for new in after.maps):
                 rebound.extend(after.chains)
             for key, frontend in users.items():
@@ -257,9 +258,9 @@ class Ruleset:
     def relocations(self) -> dict[str, Relocation]:
         """For every map of session affinity, what belongs in it."""
         return {
-            name: Relocation(port, known.memory.places, bool(known.memory.known))
-            for known in self._memories.values()
-            for name, port in known.memory.ports.items()
+            name: Relocation(port, now.places, bool(now.known), now.timeout, now.timeout)
+            for now in (known.memory for known in self._memories.values())
+            for name, port in now.ports.items()
         }
 
     # --- sizes --------------------------------------------------------------------------------------------------

@@ -352,6 +352,35 @@ def test_another_timeout_counts_for_old_entries_too(
 
 
 @pytest.mark.kernel
+def test_who_moves_to_a_map_with_another_timeout_is_as_old_there(
+    tables: Any, in_new_namespace: Callable[..., Any]
+) -> None:
+    def table(seconds: int, *local: int) -> Any:
+        affinity = Affinity(WEB.name, seconds)
+        everybody, some = tables.pool(1, 2, affinity=affinity), tables.pool(*local, affinity=affinity)
+        return tables.table(
+            tables.frontend(tables.vip(1), 80, Forward(everybody, False)),
+            tables.frontend(tables.any, 30080, Forward(some, False)),
+        )
+
+    def work() -> None:
+        dataplane, remembered = NftablesDataplane(), Memory(tables)
+        dataplane.apply(table(1000, 1))
+        apart = f"{MAP}.only-1"
+        remembered.write(tables.pod(10), tables.pod(2), 990, apart)
+        remembered.write(tables.pod(11), tables.pod(2), 500, apart)
+        assert not dataplane.apply(table(100, 1, 2)).unfinished
+        left = remembered.left()
+        assert left.keys() == {tables.pod(10)}
+        assert 85 < left[tables.pod(10)] <= 90
+        assert not dataplane.apply(table(1000, 1)).unfinished
+        assert 985 < remembered.left(apart)[tables.pod(10)] <= 990
+        assert not dataplane.audit()
+
+    in_new_namespace(work)
+
+
+@pytest.mark.kernel
 def test_a_service_without_affinity_any_more_leaves_nothing(
     tables: Any, in_new_namespace: Callable[..., Any], nft: Callable[..., str]
 ) -> None:
