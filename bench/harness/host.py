@@ -166,7 +166,9 @@ class SshHost:
         return self._target
 
     def run(self, words: Words, *, stdin: str = "", timeout: float = 60.0) -> str:
-        return _run(self.name, self._remote(shlex.join(self._words(words)), self._commands), words, stdin, timeout)
+        # Bounded there too: with ssh alone given up, the command would go on.
+        bounded = shlex.join(["timeout", "--kill-after=1", f"{timeout:g}", *self._words(words)])
+        return _run(self.name, self._remote(bounded, self._commands), words, stdin, timeout)
 
     def start(self, words: Words, *, log: Log = None) -> Program:
         # A signal to ssh would not reach the program, so it says its number before it begins.

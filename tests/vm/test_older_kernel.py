@@ -99,6 +99,8 @@ EVERYTHING = Selection(
     5400,
 )
 
+_TIME_WAS_UP = 124  # what tests/vm/run says then
+
 SELECTION = EVERYTHING if os.environ.get("SVCPLANE_VM") == "1" else FEW
 
 
@@ -116,6 +118,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, st
     command = [HERE / "run", "-q", "-m", "kernel", "--timeout=1200", f"--junitxml={report}", *tests]
     limits = {"SVCPLANE_VM_OUT": str(out), "SVCPLANE_VM_SECONDS": str(SELECTION.seconds)}
     ran = subprocess.run(command, env=os.environ | limits, capture_output=True, text=True, cwd=PROJECT)
+    if ran.returncode == _TIME_WAS_UP and SELECTION is FEW:
+        pytest.skip(f"the VM was not done in {SELECTION.seconds} s on this machine (`make vm` gives it more)")
     assert report.exists(), f"the VM ended with {ran.returncode}:\n{ran.stdout[-3000:]}{ran.stderr[-3000:]}"
     found: dict[str, dict[str, str]] = {}
     for case in ElementTree.parse(report).iter("testcase"):
