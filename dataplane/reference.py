@@ -171,7 +171,7 @@ def decide(table: ForwardingTable, packet: Packet, state: State, choose: Choose)
     if frontend.sources is not None:
         allowed = contains(frontend.sources, packet.source.address)
         answer = "Yes, it is in an allowed range." if allowed else "No, it is in none of the allowed ranges."
-        steps.append(Step(Rule.SOURCES, f"{packet.source.address} in {', '.join(frontend.sources)}", answer))
+        steps.append(Step(Rule.SOURCES, f"{packet.source.address}; allowed: {', '.join(frontend.sources)}", answer))
         if not allowed:
             return Decision(Outcome.DROP, packet, tuple(steps), frontend=frontend)
     client, looked_at, answer = classify(table.detect_local, packet, state.host_addresses)
@@ -273,7 +273,8 @@ def _without_frontend(table: ForwardingTable, packet: Packet, steps: list[Step])
         return Decision(Outcome.REJECT, packet, tuple(steps))
     possible = contains(table.service_cidrs, address)
     answer = "Yes, but no Service has it: dropped." if possible else "No: it is none of our business, and goes on."
-    steps.append(Step(Rule.SERVICE_CIDR, f"{address} in {', '.join(sorted(table.service_cidrs)) or 'nothing'}", answer))
+    ranges = ", ".join(sorted(table.service_cidrs)) or "none"
+    steps.append(Step(Rule.SERVICE_CIDR, f"{address}; ranges of Services: {ranges}", answer))
     return Decision(Outcome.DROP if possible else Outcome.PASS, packet, tuple(steps))
 
 

@@ -90,12 +90,12 @@ class TestTheDaemonSet:
         assert (security["privileged"], security["allowPrivilegeEscalation"]) == (False, False)
 
     def test_writes_to_no_file_system(self) -> None:
-        """But for the lock of all iptables programs."""
+        """But for the lock of all iptables programs, and flows that are to outlive the pod."""
         spec = pod_spec()
         for container in (*spec["containers"], *spec["initContainers"]):
             assert container["securityContext"]["readOnlyRootFilesystem"] is True
             written = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
-            assert written in ([], ["/run/xtables.lock"])
+            assert written in ([], ["/run/xtables.lock", _FLOWS])
 
     def test_is_on_every_node_and_reaches_it_without_services(self) -> None:
         spec = pod_spec()
