@@ -39,6 +39,10 @@ def _files(services: int, folder: Path) -> list[Path]:
     return files
 
 
+#: With 1,000 it takes 4 s, but with 10,000 it was still busy after five minutes (iptables 1.8.9).
+_MOST_FOR_IPTABLES_NFT = 5_000
+
+
 def test_how_long_from_objects_to_packets(services: int, figures: list[Figure], tmp_path: Path) -> None:
     measured = measure("bench.programming", "nftables", *_files(services, tmp_path))
 
@@ -59,6 +63,8 @@ def test_how_long_from_objects_to_packets(services: int, figures: list[Figure], 
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "nftables"])
 def test_how_long_in_other_modes(mode: str, services: int, figures: list[Figure], tmp_path: Path) -> None:
+    if mode.startswith("iptables-nft") and services > _MOST_FOR_IPTABLES_NFT:
+        pytest.skip(f"iptables-nft-restore does not end within 300 s for {services:,} Services")
     measured = measure("bench.programming", mode, *_files(services, tmp_path))
     if "lacks" in measured:
         pytest.skip(measured["lacks"])
