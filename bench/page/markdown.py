@@ -46,7 +46,7 @@ def _glance(results: Results) -> Iterator[str]:
 
 
 def _cell(text: str, verdict: str) -> str:
-    return f"**{text}**" if verdict == "better" else f"{text} (!)" if verdict in ("worse", "trouble") else text
+    return f"**{text}**" if verdict == "better" else f"{text} (!)" if verdict == "worse" else text
 
 
 def _table(group: Group) -> Iterator[str]:
