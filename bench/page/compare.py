@@ -7,6 +7,7 @@ machine that was slower the second time was slower for both. How the ceiling its
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
 
 from bench.harness.contenders import CEILING
 from bench.harness.results import Measured, Results
@@ -74,7 +75,13 @@ def _change(was: Measured, now: Measured, *ceilings: Measured | None) -> tuple[V
     """Noise is what the samples of one run differ by among themselves, or machines between two runs: a change must be
     larger, and the intervals of the two medians must lie apart. A report has a hundred figures, and once in twenty is
     too often there."""
+    if None in ceilings:
+        ceilings = (None, None)
     before, after = (_relative(each, ceiling) for each, ceiling in zip((was, now), ceilings, strict=True))
+    if median(before) == 0:
+        # Nothing is so many times nothing: of lost connections, say.
+        more = Verdict.BETTER if now.metric.more_is_better else Verdict.WORSE
+        return more if median(after) > 0 else Verdict.SAME, f"0 → {digits(now.value or 0)} {now.metric.unit}"
     ratio = unpaired_ratio(after, before)
     noise = max(BETWEEN_RUNS, spread(before), spread(after))
     found = verdict(ratio, more_is_better=now.metric.more_is_better, matters=noise)
@@ -91,7 +98,7 @@ def _change(was: Measured, now: Measured, *ceilings: Measured | None) -> tuple[V
 def _relative(measured: Measured, ceiling: Measured | None) -> Sequence[float]:
     if ceiling is None:
         return measured.samples
-    return [a / b for a, b in zip(measured.samples, ceiling.samples, strict=False) if b > 0]
+    return [a / b for a, b in zip(measured.samples, ceiling.samples, strict=False)]
 
 
 def _ceiling(run: Mapping[Key, Measured], measured: Measured) -> Measured | None:
@@ -99,7 +106,7 @@ def _ceiling(run: Mapping[Key, Measured], measured: Measured) -> Measured | None
         return None
     *what, _, services = _key(measured)
     found = run.get((what[0], what[1], what[2], CEILING, services))
-    return found if found is not None and found.samples else None
+    return found if found is not None and found.samples and min(found.samples) > 0 else None
 
 
 def _key(measured: Measured) -> Key:

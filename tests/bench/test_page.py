@@ -207,3 +207,15 @@ def test_a_page_that_does_not_say_where_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected a line <!-- to here -->"):
         publish("new\n", file, README_BEGIN, README_END)
     assert file.read_text() == f"before\n{README_BEGIN}old\n"
+
+
+def test_what_nobody_loses_is_compared_without_the_ceiling(run: Results) -> None:
+    lost = Metric("What if changes pour in?", "lost", "connections", False)
+
+    def with_lost(count: float) -> Results:
+        none = Measured(lost, CEILING, 10, (0.0,) * 6)
+        return replace(run, measured=[*run.measured, none, Measured(lost, OURS, 10, (count,) * 6)])
+
+    assert compare(with_lost(0), with_lost(0)).startswith("about the same: 18")
+    [worse, *_] = compare(with_lost(0), with_lost(3)).splitlines()
+    assert worse == "worse: What if changes pour in?, lost, svcplane nftables, 10 Services: 0 → 3 connections"
