@@ -14,7 +14,8 @@ from typing import NamedTuple
 from dataplane.netlink import attributes, messages
 from dataplane.netlink.attributes import number_of
 from dataplane.netlink.channel import Channel
-from dataplane.table import Endpoint, Family, ForwardingTable, Frontend, FrontendKey, Protocol
+from dataplane.reference import find_frontend
+from dataplane.table import Endpoint, Family, ForwardingTable, Frontend, Protocol
 from dataplane.userspace.image import Host
 from dataplane.userspace.saved import Saved, SavedFlow
 from dataplane.userspace.steering import endpoints
@@ -53,18 +54,8 @@ def connections(table: ForwardingTable, host: Host) -> Saved:
     """Those of this table's frontends, from the calling thread's network namespace. OSError if they cannot be read."""
     with Channel() as channel:
         entries = [entry for family in Family for entry in _entries(channel, family)]
-    flows = (_flow(entry, _frontend(entry, table, host)) for entry in entries)
+    flows = (_flow(e, find_frontend(table, e.asked, e.protocol, host.addresses)) for e in entries)
     return Saved(tuple(flow for flow in flows if flow is not None), ())
-
-
-def _frontend(entry: Entry, table: ForwardingTable, host: Host) -> Frontend | None:
-    """In the order in which packets find it: by address and port, then as a NodePort."""
-    key = FrontendKey(entry.asked.address, entry.protocol, entry.asked.port)
-    found = table.frontends.get(key)
-    everywhere = key.family.any_address in table.node_addresses
-    if found or not (key.address in table.node_addresses or (everywhere and key.address in host.addresses)):
-        return found
-    return table.frontends.get(key._replace(address=key.family.any_address))
 
 
 def _flow(entry: Entry, frontend: Frontend | None) -> SavedFlow | None:
