@@ -22,7 +22,8 @@ class Pace:
     """The intervals, in seconds.
 
     `minimum` lies between two runs. A failed run is repeated after `retry_first`, then twice as long each time, up
-    to `retry_most`. Without any request a run happens after `maximum`.
+    to `retry_most`. A request begins that count anew: what it asks for was never tried. Without any request a run
+    happens after `maximum`.
     """
 
     minimum: float = 0.05
@@ -31,7 +32,7 @@ class Pace:
     maximum: float = 3600.0
 
     def wait(self, *, requested: bool, failures: int) -> float:
-        """How long after the end of a run the next one starts. `failures`: how many failed in a row."""
+        """How long after the end of a run the next one starts. `failures`: how many failed since the last request."""
         if requested:
             return self.minimum
         if failures:
@@ -51,7 +52,7 @@ class Runner:
         self._work = work
         self._pace = pace
         self._requested = asyncio.Event()
-        self.failures = 0  #: runs that failed, or left something to do, since the last one that did not
+        self.failures = 0  #: runs that failed, or left something to do, since the last that did not or was asked for
 
     def request(self) -> None:
         """Something changed: run as soon as the pace allows."""
@@ -61,7 +62,11 @@ class Runner:
         """For ever. The first run waits for the first request."""
         await self._requested.wait()
         while True:
-            self._requested.clear()
+            if self._requested.is_set():
+                # Over a stream of changes the waits would grow, though none is waited for, and the one that counts,
+                # after the last change, would be the longest.
+                self._requested.clear()
+                self.failures = 0
             try:
                 left = await self._work()
                 self.failures = self.failures + 1 if left else 0
@@ -69,9 +74,7 @@ class Runner:
                     _log.warning("synced, but not all is done, again in %g s at the latest: %s", self._again, left)
             except DataplaneError as error:
                 self.failures += 1
-                _log.error(
-                    "sync failed (%d in a row), again in %g s at the latest: %s", self.failures, self._again, error
-                )
+                _log.error("sync failed (try %d), again in %g s at the latest: %s", self.failures, self._again, error)
             await self._pause()
 
     @property

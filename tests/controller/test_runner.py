@@ -142,6 +142,27 @@ def test_a_request_during_a_retry_pause_does_not_wait_for_the_retry() -> None:
     assert outcomes == []
 
 
+@pytest.mark.parametrize("left", ["old flows", None], ids=["leave something", "fail"])
+def test_runs_over_a_stream_of_changes_do_not_make_the_last_one_wait_longer(left: str | None) -> None:
+    runs: list[int] = []
+
+    async def work() -> str | None:
+        runs.append(len(runs))
+        if left is None:
+            raise DataplaneError("the kernel said no")
+        return left
+
+    async def act(runner: Runner) -> None:
+        for number in range(1, 20):
+            runner.request()
+            while len(runs) < number:
+                await asyncio.sleep(0)
+        assert runner.failures == 1
+
+    _run(work, act, Pace(minimum=0, retry_first=3600, retry_most=7200, maximum=7200))
+    assert len(runs) == 19
+
+
 @pytest.mark.parametrize("turns", range(4))
 def test_it_ends_when_it_is_cancelled_also_together_with_a_request(turns: int) -> None:
     async def main() -> None:
