@@ -8,19 +8,29 @@ typedef void run(struct engine *engine, uint8_t *memory, size_t size, struct eng
 		 enum packet_link link, uint64_t now);
 
 int instructions_are_counted(void);
-void instructions_of_run(run *engine_run, struct engine *engine, uint8_t *memory, size_t size,
-			 struct engine_packet *packets, size_t count, uint32_t link, uint64_t now, const char *name);
+void instructions_begin(run *engine_run, const char *name);
+run instructions_run;
+
+static run *counted;
+static const char *scenario;
 
 int instructions_are_counted(void)
 {
 	return RUNNING_ON_VALGRIND != 0;
 }
 
-/* @engine_run is that of the Python module. What it executes is written to a file of its own, under @name. */
-void instructions_of_run(run *engine_run, struct engine *engine, uint8_t *memory, size_t size,
-			 struct engine_packet *packets, size_t count, uint32_t link, uint64_t now, const char *name)
+/* From now on instructions_run() calls @engine_run, that of the Python module. What it executes is written to a file of its
+ * own for each call, under @name, which must stay. */
+void instructions_begin(run *engine_run, const char *name)
+{
+	counted = engine_run;
+	scenario = name;
+}
+
+void instructions_run(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets, size_t count,
+		      enum packet_link link, uint64_t now)
 {
 	CALLGRIND_ZERO_STATS;
-	engine_run(engine, memory, size, packets, count, (enum packet_link)link, now);
-	CALLGRIND_DUMP_STATS_AT(name);
+	counted(engine, memory, size, packets, count, link, now);
+	CALLGRIND_DUMP_STATS_AT(scenario);
 }

@@ -12,19 +12,17 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from cffi import FFI
 
-from bench.engine_batches import BATCH, Run
+from bench.engine_batches import BATCH, Driver, Run, compiled
 from bench.engine_scenarios import SCENARIOS, Scenario, table
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.image import Host
 from dataplane.userspace.limits import Limits
-from native.build_ffi import COMPILER_FLAGS, FOLDER
-from native.library import ffi, lib
+from native.build_ffi import FOLDER
 
 COUNTED = 2  #: batches
 FLOWS = 1024  #: at the most: more would be the same instructions, and only more waiting for memory
@@ -56,10 +54,7 @@ def why_not() -> str:
 
 def count(folder: Path) -> dict[Scenario, float]:
     """Instructions for each packet, by scenario. `folder` is for files that are of no use afterwards."""
-    library = folder / "instructions.so"
-    flags = [flag for flag in COMPILER_FLAGS if "visibility" not in flag]
-    source = Path(__file__).with_suffix(".c")
-    subprocess.run(["gcc", *flags, "-shared", "-fPIC", f"-I{FOLDER}", source, "-o", library], check=True)
+    library = compiled(Path(__file__).with_suffix(".c"), folder)
     program = ["valgrind", "--tool=callgrind", "--toggle-collect=engine_run", f"--callgrind-out-file={folder}/counted"]
     done = subprocess.run(
         [*program, sys.executable, "-m", "bench.engine_instructions", library],
@@ -89,35 +84,23 @@ def run(library: Path) -> None:
     counting = FFI()
     counting.cdef(
         "int instructions_are_counted(void);"
-        "void instructions_of_run(void *run, void *engine, void *memory, size_t size, void *packets, size_t count,"
-        "                         uint32_t link, uint64_t now, const char *name);"
+        "void instructions_begin(void *engine_run, const char *name);"
+        "void instructions_run(void);"
     )
     functions: Any = counting.dlopen(str(library))
     if not functions.instructions_are_counted():
         raise SystemExit("bench.engine_instructions: expected to be run by valgrind --tool=callgrind")
-    address = int(ffi.cast("uintptr_t", ffi.addressof(lib, "engine_run")))
-
-    def there(pointer: Any) -> Any:
-        return counting.cast("void *", int(ffi.cast("uintptr_t", pointer)))
-
+    driver = Driver(library.parent)
+    counted = int(counting.cast("uintptr_t", functions.instructions_run))
     for number, scenario in enumerate(counted_scenarios()):
         with Engine(Host(), limits=Limits(flows=2 * FLOWS), seed=1) as engine:
             engine.apply(table(scenario.services, (scenario.family,)))
-            packets = Run(engine, scenario)
+            packets = Run(driver, engine, scenario)
             packets.open()
-            for batch in islice(packets.loaded(packets.signals), COUNTED):
-                functions.instructions_of_run(
-                    counting.cast("void *", address),
-                    there(engine._engine),
-                    there(batch.memory),
-                    len(batch.memory),
-                    there(batch.packets),
-                    batch.count,
-                    batch.link,
-                    1000,
-                    b"scenario %d" % number,
-                )
-                packets.check()
+            name = counting.new("char[]", b"scenario %d" % number)
+            functions.instructions_begin(counting.cast("void *", driver.engine_run), name)
+            packets.through(counted)
+            next(packets.timed(COUNTED, turn=COUNTED))
 
 
 if __name__ == "__main__":

@@ -1,31 +1,28 @@
 """What does a packet cost in the C engine, and what does a table?
 
-No root, no network: packets in memory, in batches of 256. Every scenario also checks that each packet met what it
-should. The bars are printed beside the figures; nothing fails for being slow.
+No root, no network: packets in memory, in batches of 256, one after the other (`engine_driver.c`). Every scenario also
+checks that each packet met what it should. The bars are printed beside the figures; nothing fails for being slow.
 """
 
 from __future__ import annotations
 
 import random
-import subprocess
 import time
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cffi import FFI
 
 from bench import engine_instructions
-from bench.engine_batches import BATCH, Run
-from bench.engine_scenarios import SCENARIOS, STRIDE, Scenario, packets, table
+from bench.engine_batches import Driver, Run
+from bench.engine_scenarios import SCENARIOS, Scenario, table
 from bench.harness.record import Record
 from bench.report import Figure
 from dataplane.table import Family, ForwardingTable
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.image import Host
 from dataplane.userspace.limits import Limits
-from native.build_ffi import COMPILER_FLAGS, FOLDER
 from native.library import ffi, lib
 
 LIMITS = Limits(flows=1 << 21)
@@ -36,32 +33,52 @@ def engine_figures(record: Record) -> list[Figure]:
     return record.sheet("What does a packet cost in the C engine, and what does a table?")
 
 
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Driver:
+    return Driver(tmp_path_factory.mktemp("driver"))
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: f"{s.name}, {s.services} Services")
-def test_what_a_packet_costs(scenario: Scenario, engine_figures: list[Figure]) -> None:
+def test_what_a_packet_costs(scenario: Scenario, driver: Driver, engine_figures: list[Figure]) -> None:
     with Engine(Host(), limits=LIMITS, seed=1) as engine:
         engine.apply(table(scenario.services, (scenario.family,)))
-        run = Run(engine, scenario)
+        run = Run(driver, engine, scenario)
         run.open()
-        nanoseconds = sorted(run.timed())
+        nanoseconds = sorted(chain.from_iterable(run.timed()))
         engine_figures += [
             Figure("svcplane", scenario.services, scenario.name, _at(nanoseconds, 0.5), "ns", scenario.bar),
             Figure("svcplane", scenario.services, f"{scenario.name}, p99", _at(nanoseconds, 0.99), "ns"),
         ]
 
 
+def test_what_a_packet_costs_after_something_else(driver: Driver, engine_figures: list[Figure]) -> None:
+    """Before each batch the core has filled its own caches with other things."""
+    scenario = next(s for s in SCENARIOS if s.name == "tcp-v4-lru-diverse")
+    with Engine(Host(), limits=LIMITS, seed=1) as engine:
+        engine.apply(table(scenario.services, (scenario.family,)))
+        for name, of in (("tcp-v4-lru-diverse", engine), ("empty pipeline", None)):
+            run = Run(driver, of, scenario, cold=True)
+            run.open()
+            nanoseconds = sorted(chain.from_iterable(run.timed(1000)))
+            figure = Figure(
+                "svcplane" if of else "this machine", 1, f"{name}, cold caches", _at(nanoseconds, 0.5), "ns"
+            )
+            engine_figures.append(figure)
+
+
 @pytest.mark.parametrize("name", ["tcp-v4-lru-diverse", "tcp-v4-ch-diverse"])
-def test_what_a_packet_costs_among_many_services(name: str, engine_figures: list[Figure]) -> None:
-    """Beside one Service, batch by batch in turns: what else the machine does meets both alike."""
+def test_what_a_packet_costs_among_many_services(name: str, driver: Driver, engine_figures: list[Figure]) -> None:
+    """Beside one Service, a few batches each in turns: what else the machine does meets both alike."""
     many = next(s for s in SCENARIOS if s.name == name and s.services > 1)
     scenarios = (many, replace(many, services=1))
     with Engine(Host(), limits=LIMITS, seed=1) as engine, Engine(Host(), limits=LIMITS, seed=1) as other:
-        runs = [Run(e, scenario) for e, scenario in zip((engine, other), scenarios, strict=True)]
-        for run in runs:
-            run.engine.apply(table(run.scenario.services, (many.family,)))
-            run.open()
-        of_many, of_one = (
-            sorted(spent) for spent in zip(*zip(*(run.timed() for run in runs), strict=True), strict=True)
-        )
+        runs = []
+        for of, scenario in zip((engine, other), scenarios, strict=True):
+            of.apply(table(scenario.services, (many.family,)))
+            runs.append(Run(driver, of, scenario))
+            runs[-1].open()
+        turns = zip(*(run.timed(turn=16) for run in runs), strict=True)
+        of_many, of_one = (sorted(chain.from_iterable(spent)) for spent in zip(*turns, strict=True))
         ratio = _at(of_many, 0.5) / _at(of_one, 0.5)
         engine_figures.append(
             Figure("svcplane", many.services, f"{name}, over that with one Service", ratio, "times", 1.1)
@@ -76,32 +93,16 @@ def test_how_many_instructions_a_packet_takes(engine_figures: list[Figure], tmp_
         engine_figures.append(Figure("svcplane", scenario.services, scenario.name, instructions, "instructions"))
 
 
-def test_what_no_engine_can_be_faster_than(engine_figures: list[Figure], tmp_path: Path) -> None:
-    limits = _limits(tmp_path)
-    memory, _ = packets(replace(SCENARIOS[0], flows=BATCH), "A")
-    own = FFI()
-    parsed = min(limits.limits_parse(own.from_buffer(memory), STRIDE, BATCH, 2000) for _ in range(5))
+def test_what_no_engine_can_be_faster_than(driver: Driver, engine_figures: list[Figure]) -> None:
+    run = Run(driver, None, next(s for s in SCENARIOS if s.name == "tcp-v4-lru-diverse"))
+    run.open()
+    parsed = sorted(chain.from_iterable(run.timed()))
     large = bytearray(1 << 28)
-    waited = limits.limits_memory(own.from_buffer(large), len(large), 1 << 20)
+    waited = driver.library.driver_memory(driver.ffi.from_buffer(large), len(large), 1 << 20)
     engine_figures += [
-        Figure("this machine", 1, "empty pipeline: headers read and copied", parsed, "ns"),
+        Figure("this machine", 1, "empty pipeline: headers read and copied", _at(parsed, 0.5), "ns"),
         Figure("this machine", 1, "one random access to memory", waited, "ns"),
     ]
-
-
-def _limits(folder: Path) -> Any:
-    library = folder / "limits.so"
-    sources = (Path(__file__).parent / "engine_limits.c", FOLDER / "packet.c")
-    flags = [flag for flag in COMPILER_FLAGS if "visibility" not in flag and flag != "-std=c11"]
-    subprocess.run(
-        ["gcc", "-std=gnu11", *flags, "-shared", "-fPIC", f"-I{FOLDER}", *sources, "-o", library], check=True
-    )
-    limits = FFI()
-    limits.cdef(
-        "double limits_parse(uint8_t *memory, uint32_t stride, uint32_t count, uint32_t rounds);"
-        "double limits_memory(uint8_t *memory, uint64_t size, uint32_t count);"
-    )
-    return limits.dlopen(str(library))
 
 
 def test_what_a_table_costs(services: int, engine_figures: list[Figure]) -> None:
