@@ -521,7 +521,6 @@ class Engine:
         """
         whole = self._full or not self._load(self._differing(around, changes, touched))
         if whole:
-            self._full = True
             table = around.table
             everything = list(table.frontends.values())
             roles = around.all_roles()
@@ -546,11 +545,11 @@ class Engine:
 
     def _load(self, image: Image) -> bool:
         """Load an image and put it in force. False if a whole one is needed; DataplaneError if that is refused."""
+        self._full = True  # until it is in force: what has been loaded by then is not what the next one differs from
         error = lib.engine_load(self._engine, image.native)
         if error == lib.SERVICE_TOO_MANY and not image.whole:
             return False
         if error != lib.SERVICE_OK:
-            self._full = True
             raise DataplaneError(f"the engine refused the table: {errors()[error]} ({self._limits})")
         if self._memory is not None and image.remembers:
             self._memory.note(self._owners.affinities(), self._members())

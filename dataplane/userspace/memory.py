@@ -70,6 +70,7 @@ class Memory:
         self._current, self._next = folder / "current", folder / "next"
         self._native: Any = ffi.NULL
         self._files = self._next
+        self._complained = False  #: that names cannot be written
         try:
             self._held = _hold(folder)
             shutil.rmtree(self._next, ignore_errors=True)
@@ -89,11 +90,23 @@ class Memory:
             raise DataplaneError(f"userspace: cannot keep flows in {self._folder}: {os.strerror(-failed[0])}")
 
     def note(self, affinities: Mapping[int, tuple[str, Family]], members: Mapping[int, Endpoint]) -> None:
-        """Write down what numbers of affinities, and of their backends, mean: before they are used."""
-        new = self._files / "names.new"
+        """Write down what numbers of affinities, and of their backends, mean: before they are used.
+
+        Where there is no room for that, nothing is written down: old meanings of new numbers would be wrong, and that
+        clients are given backends anew after a restart is no reason to keep everybody from a change of Services now.
+        """
+        names, new = self._files / "names", self._files / "names.new"
         try:
-            new.write_text(json.dumps({"affinities": affinities, "members": members}))
-            new.rename(self._files / "names")
+            try:
+                new.write_text(json.dumps({"affinities": affinities, "members": members}))
+                new.rename(names)
+                self._complained = False
+            except OSError as error:
+                names.unlink(missing_ok=True)
+                new.unlink(missing_ok=True)
+                if not self._complained:
+                    _log.error("after a restart clients will be given backends anew: %s: %s", new, error.strerror)
+                self._complained = True
         except OSError as error:
             raise DataplaneError(f"userspace: cannot write {new}: {error.strerror}") from error
 
