@@ -53,7 +53,7 @@ soak: setup ## an agent under changes, restarts, kills and traffic, for MINUTES=
 	@$(BIN)/python -m pytest bench/test_soak.py -s --soak-minutes $(or $(MINUTES),30) --soak-seed $(or $(SEED),1)
 
 results: setup ## measure everything beside KUBE_PROXY=PATH, for docs/results.md: most of an hour (root)
-	@bench/report $(if $(KUBE_PROXY),--kube-proxy $(KUBE_PROXY)) --minutes 52 --kills 8 --docs docs/results.md --readme README.md
+	@bench/report $(if $(KUBE_PROXY),--kube-proxy $(KUBE_PROXY)) --kills 8 --docs docs/results.md --readme README.md
 
 clean: ## remove what was built; `make setup` makes it again
 	@rm -rf build dist *.egg-info native/*.so native/_native.c .venv/.built .venv/.installed

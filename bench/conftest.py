@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
+from bench.figure import Figure
 from bench.harness.fixtures import (
-    ASIDE_AT,
     QUICK_MINUTES,
     add_options,
     arenas,
@@ -18,10 +20,11 @@ from bench.harness.fixtures import (
     plan_of,
     record,
     scales,
+    session_of,
     stage,
 )
 from bench.harness.record import Record, Session
-from bench.report import Figure
+from bench.page.terminal import show
 from bench.workload import ENDPOINTS, Shape
 
 __all__ = ["arenas", "plan", "record", "stage"]  # fixtures
@@ -69,17 +72,10 @@ def _shapes(config: pytest.Config) -> list[Shape]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if any("arenas" in getattr(item, "fixturenames", ()) for item in items):
         contenders_of(config)  # whatever is wrong with them is one line, and not one for each question
-    # Whatever shares an arena follows on each other; that with most questions comes last, should time not be enough.
-    # What takes minutes for each contender comes last there: nothing else waits for it, and no arena is built twice.
-    items.sort(
-        key=lambda item: (
-            _scale(item) == ASIDE_AT,
-            _scale(item),
-            item.get_closest_marker("takes_minutes") is not None,
-        )
-    )
+    # Size by size, since whatever shares an arena follows on each other; then what needs none; and last, should time
+    # not be enough, what takes minutes for each contender.
+    items.sort(key=lambda item: (item.get_closest_marker("takes_minutes") is not None, _scale(item) or math.inf))
     for item in items:
-        item.add_marker(pytest.mark.timeout(1800))
         if config.getoption("--quick") and item.get_closest_marker("thorough"):
             item.add_marker(pytest.mark.skip(reason="--quick"))
         if os.geteuid() != 0:
@@ -93,6 +89,17 @@ def pytest_configure(config: pytest.Config) -> None:
     session = Session(plan_of(config), file, minutes)
     config.addinivalue_line("markers", "thorough: not asked with --quick")
     config.pluginmanager.register(session, Session.NAME)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as ^C: nothing that was started stays
+
+
+def pytest_terminal_summary(config: pytest.Config) -> None:
+    record = session_of(config).record
+    results = record.so_far()
+    if not results.measured:
+        return
+    show(results)
+    record.save()
+    print(f"\nsaved as {record.file}; bench/report {record.file} makes a page of it")
 
 
 @pytest.fixture(scope="session")

@@ -19,21 +19,30 @@ class MeasurementFailedError(Exception):
     """The measuring process did not come to an end; the message is the end of what it said."""
 
 
-def measure(module: str, *arguments: object, told: bool = False) -> dict[str, Any]:
+class TooSlowError(MeasurementFailedError):
+    """It was not done when its time was over."""
+
+
+def measure(module: str, *arguments: object, limit: float | None = None, told: bool = False) -> dict[str, Any]:
     """Run ``python -m MODULE ARGUMENTS`` and return the JSON object that it prints last.
 
-    `told`: what it says on its standard error is not kept, but goes where ours goes.
+    After `limit` seconds it is ended: TooSlowError. `told`: what it says on its standard error is not kept, but goes
+    where ours goes.
     """
     isolated = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
     command = [*isolated, sys.executable, "-m", module, *map(str, arguments)]
-    run = subprocess.run(
-        command,
-        cwd=_ROOT,
-        stdout=subprocess.PIPE,
-        stderr=None if told else subprocess.PIPE,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
+    try:
+        run = subprocess.run(
+            command,
+            cwd=_ROOT,
+            stdout=subprocess.PIPE,
+            stderr=None if told else subprocess.PIPE,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=limit,
+        )
+    except subprocess.TimeoutExpired:
+        raise TooSlowError(f"not done after {limit:.0f} s") from None
     if run.returncode != 0:
         raise MeasurementFailedError(f"{' '.join(command)}: {(run.stderr or 'see above')[-4000:]}")
     figures: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])

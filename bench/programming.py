@@ -42,10 +42,10 @@ MODES: Mapping[str, Callable[[], Dataplane]] = {
     "nftables": NftablesDataplane,
     "iptables-legacy": partial(IptablesDataplane, "legacy"),
     "iptables-nft": partial(IptablesDataplane, "nft"),
-    "iptables-legacy, tree": partial(IptablesDataplane, "legacy", layout=Layout.TREE),
-    "iptables-nft, tree": partial(IptablesDataplane, "nft", layout=Layout.TREE),
+    "iptables-legacy tree": partial(IptablesDataplane, "legacy", layout=Layout.TREE),
+    "iptables-nft tree": partial(IptablesDataplane, "nft", layout=Layout.TREE),
     "ipvs": IpvsDataplane,
-    "userspace": UserspaceDataplane,
+    "userspace nfqueue": UserspaceDataplane,
 }
 
 

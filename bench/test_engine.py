@@ -17,8 +17,8 @@ import pytest
 from bench import engine_instructions
 from bench.engine_batches import Driver, Run
 from bench.engine_scenarios import SCENARIOS, Scenario, table
+from bench.figure import Figure
 from bench.harness.record import Record
-from bench.report import Figure
 from dataplane.table import Family, ForwardingTable
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.image import Host
@@ -46,8 +46,8 @@ def test_what_a_packet_costs(scenario: Scenario, driver: Driver, engine_figures:
         run.open()
         nanoseconds = sorted(chain.from_iterable(run.timed()))
         engine_figures += [
-            Figure("svcplane", scenario.services, scenario.name, _at(nanoseconds, 0.5), "ns", scenario.bar),
-            Figure("svcplane", scenario.services, f"{scenario.name}, p99", _at(nanoseconds, 0.99), "ns"),
+            Figure("the engine", scenario.services, scenario.name, _at(nanoseconds, 0.5), "ns", scenario.bar),
+            Figure("the engine", scenario.services, f"{scenario.name}, p99", _at(nanoseconds, 0.99), "ns"),
         ]
 
 
@@ -81,7 +81,7 @@ def test_what_a_packet_costs_among_many_services(name: str, driver: Driver, engi
         of_many, of_one = (sorted(chain.from_iterable(spent)) for spent in zip(*turns, strict=True))
         ratio = _at(of_many, 0.5) / _at(of_one, 0.5)
         engine_figures.append(
-            Figure("svcplane", many.services, f"{name}, over that with one Service", ratio, "times", 1.1)
+            Figure("the engine", many.services, f"{name}, over that with one Service", ratio, "times", 1.1)
         )
 
 
@@ -90,7 +90,7 @@ def test_how_many_instructions_a_packet_takes(engine_figures: list[Figure], tmp_
     if missing:
         pytest.skip(missing)
     for scenario, instructions in engine_instructions.count(tmp_path).items():
-        engine_figures.append(Figure("svcplane", scenario.services, scenario.name, instructions, "instructions"))
+        engine_figures.append(Figure("the engine", scenario.services, scenario.name, instructions, "instructions"))
 
 
 def test_what_no_engine_can_be_faster_than(driver: Driver, engine_figures: list[Figure]) -> None:
@@ -120,9 +120,9 @@ def test_what_a_table_costs(services: int, engine_figures: list[Figure]) -> None
         cold = engine.apply(full).seconds * 1000
         again = engine.apply(changed).seconds * 1000
         engine_figures += [
-            Figure("svcplane", services, "everything into the engine", cold, "ms", bar),
-            Figure("svcplane", services, "one frontend changed", again, "ms", bar_of_change),
-            Figure("svcplane", services, "memory of a million flows", _memory_of_a_million_flows(), "MB"),
+            Figure("the engine", services, "everything into the engine", cold, "ms", bar),
+            Figure("the engine", services, "one frontend changed", again, "ms", bar_of_change),
+            Figure("the engine", services, "memory of a million flows", _memory_of_a_million_flows(), "MB"),
         ]
 
 
@@ -137,7 +137,7 @@ def test_what_a_maglev_table_costs(engine_figures: list[Figure]) -> None:
         begin = time.perf_counter()
         lib.maglev_build(slots, backends, len(backends))
         spent.append((time.perf_counter() - begin) * 1000)
-    engine_figures.append(Figure("svcplane", 1, "a Maglev table of 100 backends", min(spent), "ms", 2))
+    engine_figures.append(Figure("the engine", 1, "a Maglev table of 100 backends", min(spent), "ms", 2))
 
 
 def _memory_of_a_million_flows() -> float:

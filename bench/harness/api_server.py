@@ -24,6 +24,7 @@ from lab.api.server import ApiServer
 from lab.api.store import Store
 
 PORT = 8001  #: at 127.0.0.1 of every node
+_PATIENCE = 60.0  #: seconds for an answer
 
 
 class ApiRequests:
@@ -33,7 +34,7 @@ class ApiRequests:
         self.port = port
         self._namespace = namespace
         self._with_endpoints = with_endpoints
-        self._connection = http.client.HTTPConnection("127.0.0.1", port)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
 
     def set_addresses(self, service: str, addresses: Sequence[str]) -> None:
         """Let these be the endpoints of a Service. Returns when the server has it."""

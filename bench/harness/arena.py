@@ -13,6 +13,7 @@ from pathlib import Path
 from bench.harness.api_server import Api, ApiRequests
 from bench.harness.cluster_api import ClusterApi
 from bench.harness.contenders import Contender
+from bench.harness.deadline import Deadline
 from bench.harness.entrant import FAILURES, Entrant, entered
 from bench.harness.results import AT_LEAST, Measured, Metric
 from bench.harness.world import Here, Site
@@ -21,6 +22,8 @@ Sample = Mapping[Metric, float]
 
 #: In a sample, 1.0 if the load generator could not do more. Becomes a note, if that was so in most samples.
 SENDER_IS_THE_LIMIT = Metric("", "the sender is the limit", "", more_is_better=False)
+
+NEVER = Deadline()
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Plan:
     seconds: float = 0.25  #: of each sample
     warm_up: float = 0.05  #: seconds of the same before it, which do not count
     start_limit: float = 90.0  #: seconds that a contender may take until it answers right
+    question_limit: float = 120.0  #: seconds after which no further round of a question begins
 
     @staticmethod
     def quick() -> Plan:
@@ -40,13 +44,21 @@ class Plan:
 
 
 class Arena:
-    """`services` Services are programmed everywhere."""
+    """`services` Services are programmed everywhere. When the `deadline` is over, nobody has a turn any more."""
 
-    def __init__(self, services: int, entrants: Sequence[Entrant], api: ApiRequests, plan: Plan) -> None:
+    def __init__(
+        self,
+        services: int,
+        entrants: Sequence[Entrant],
+        api: ApiRequests,
+        plan: Plan,
+        deadline: Deadline = NEVER,
+    ) -> None:
         self.services = services
         self.entrants = entrants
         self.api = api
         self.plan = plan
+        self._deadline = deadline
         self._verified = False
 
     def measure(
@@ -63,19 +75,24 @@ class Arena:
         `sample` measures for so many seconds. One that fails is taken again, once, and that is noted. Who fails twice
         is BROKEN in this question, which is told in place of figures; who answers wrong before or after it is BROKEN
         from then on. `rounds` is for samples that are long, or count what must never happen: a median would hide it.
+        No further round begins when the question has had its time, and who has had fewer turns than planned has a note.
         Without `asides`, contenders that differ little from another one are not asked: for questions that take long.
         """
         turns = [Turns(entrant) for entrant in self.entrants if asides or not entrant.contender.aside]
         if not self._verified:  # else the question before has just done it
             self._verify()
         self._verified = False
-        for _ in range(rounds or self.plan.rounds):
+        planned = rounds or self.plan.rounds
+        question = self._deadline.within(self.plan.question_limit)
+        for number in range(planned):
+            if number and question.over:
+                break
             for each in turns:
-                if not each.trouble:
+                if not each.trouble and not self._deadline.over:
                     each.take(sample, self.plan.seconds, self.plan.warm_up if warm_up else 0)
         self._verify()
         self._verified = True
-        return [found for each in turns for metric in metrics if (found := each.measured(metric)) is not None]
+        return [found for each in turns for metric in metrics if (found := each.measured(metric, planned)) is not None]
 
     def _verify(self) -> None:
         for entrant in self.entrants:
@@ -89,12 +106,18 @@ class Turns:
         self._entrant = entrant
         self._taken: dict[Metric, list[float]] = {}
         self._failed: list[str] = []
+        self._count = 0
 
     @property
     def trouble(self) -> str:
         if self._entrant.trouble or len(self._failed) < 2:
             return self._entrant.trouble
         return f"BROKEN: {self._failed[-1]}"
+
+    @property
+    def _untaken(self) -> str:
+        """Why there is nothing, where nothing went wrong."""
+        return "" if self._count else "NO TIME: the run was over before its turn"
 
     def take(self, sample: Callable[[Entrant, float], Sample], seconds: float, warm_up: float) -> None:
         with self._entrant.turn():
@@ -108,20 +131,24 @@ class Turns:
                     continue
                 for metric, value in figures.items():
                     self._taken.setdefault(metric, []).append(value)
+                self._count += 1
                 return
 
-    def measured(self, metric: Metric) -> Measured | None:
-        """None if the contender has nothing of this kind."""
-        if not self.trouble and metric not in self._taken:
+    def measured(self, metric: Metric, planned: int) -> Measured | None:
+        """None if the contender has nothing of this kind. `planned` is how many turns it should have had."""
+        trouble = self.trouble or self._untaken
+        if not trouble and metric not in self._taken:
             return None
-        samples = () if self.trouble else tuple(self._taken[metric])
+        samples = () if trouble else tuple(self._taken[metric])
         limits = self._taken.get(SENDER_IS_THE_LIMIT, ())
         notes = [f"once it failed: {error}" for error in self._failed]
+        if 0 < self._count < planned:
+            notes.append(f"it had {self._count} of {planned} turns, for lack of time")
         if self._entrant.unsettled:
             notes.append("it was still busy with its start")
         if 2 * sum(limits) > len(limits):
             notes.append(AT_LEAST)
-        return Measured(metric, self._entrant.name, self._entrant.services, samples, self.trouble, tuple(notes))
+        return Measured(metric, self._entrant.name, self._entrant.services, samples, trouble, tuple(notes))
 
 
 @contextmanager
@@ -132,11 +159,12 @@ def arena(
     site: Site | None = None,
     excused: Mapping[str, str] | None = None,
     kubeconfig: Path | None = None,
+    deadline: Deadline = NEVER,
 ) -> Iterator[Arena]:
     """Build a world for each, start everybody one after the other, and take all away at the end.
 
     Worlds are made on this machine, or where `site` says. Those who are `excused`, for the reason that is told, are
-    not started. The API server is the lab's, or that of a `kubeconfig`.
+    not started. The API server is the lab's, or that of a `kubeconfig`. Nobody waits longer than until the `deadline`.
     """
     site = site or Here()
     with ExitStack() as stack:
@@ -160,7 +188,10 @@ def arena(
             entrant.trouble = (excused or {}).get(entrant.name, "")
             if entrant.trouble:
                 continue
-            entrant.start(plan.start_limit)
+            if deadline.over:
+                entrant.trouble = "NO TIME: the run was over before its start"
+                continue
+            entrant.start(min(plan.start_limit, deadline.left))
             with entrant.turn():  # and then stand still until it is asked
                 time.sleep(0.1)
-        yield Arena(services, entrants, api, plan)
+        yield Arena(services, entrants, api, plan, deadline)

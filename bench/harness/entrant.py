@@ -65,6 +65,11 @@ class Entrant:
     def name(self) -> str:
         return self.contender.name
 
+    @property
+    def running(self) -> bool:
+        """Whether its agent is there."""
+        return self._agent is not None and self._agent.running
+
     def target(self, *, services: int | None = None) -> Target:
         """Whom the client asks: the first so many Services (all, if it is not said), or the backends themselves."""
         if self.contender.is_ceiling:
@@ -135,7 +140,9 @@ class Entrant:
                     self.trouble = f"BROKEN: it ended: {self._last_words()}"
                     return
                 time.sleep(0.1)
-        self.trouble = f"TOO SLOW: not ready after {limit:g} s ({complaint})"
+        self.trouble = f"TOO SLOW: not ready after {limit:.0f} s ({complaint})"
+        if self._agent:
+            self._agent.stop()  # it would go on, and disturb those who are measured
 
     def _settle(self, limit: float) -> None:
         """Wait until its agent starts no programs any more.

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.harness.arena import Arena, Plan, arena
+from bench.harness.arena import NEVER, Arena, Plan, arena
 from bench.harness.contenders import Contender, chosen, everybody
+from bench.harness.deadline import Deadline
 from bench.harness.machines import Machines, Place, of_vagrant
 from bench.harness.record import Record, Session
 from bench.harness.world import Here, Site
@@ -88,26 +89,31 @@ class Arenas:
         site: Site,
         sizes: Sequence[int],
         kubeconfig: Path | None = None,
+        deadline: Deadline = NEVER,
     ) -> None:
         self._kubeconfig = kubeconfig
+        self._deadline = deadline
         self.contenders = contenders
         self.plan = plan
         self.site = site
         self.aside_at = ASIDE_AT if ASIDE_AT in sizes else sizes[0]
         self._stack = ExitStack()
         self._current: Arena | None = None
+        self._current_is: tuple[int, bool] | None = None
         self._too_slow: dict[str, int] = {}  #: with so many Services, and so with more
 
-    def of(self, services: int) -> Arena:
-        if self._current is None or self._current.services != services:
+    def of(self, services: int, *, asides: bool = True) -> Arena:
+        """Without `asides`, those contenders that differ little from another one take no part."""
+        if self._current is None or self._current_is != (services, asides):
             self.close()
-            taking_part = [c for c in self.contenders if not c.aside or services == self.aside_at]
+            self._current_is = services, asides
+            taking_part = [c for c in self.contenders if not c.aside or (asides and services == self.aside_at)]
             excused = {
                 name: f"TOO SLOW: with {fewer:,} Services, and not tried with more"
                 for name, fewer in self._too_slow.items()
                 if fewer < services
             }
-            built = arena(services, taking_part, self.plan, self.site, excused, self._kubeconfig)
+            built = arena(services, taking_part, self.plan, self.site, excused, self._kubeconfig, self._deadline)
             self._current = self._stack.enter_context(built)
             for entrant in self._current.entrants:
                 if entrant.trouble.startswith("TOO SLOW"):
@@ -132,8 +138,9 @@ def plan(request: pytest.FixtureRequest) -> Plan:
 @pytest.fixture(scope="session")
 def arenas(request: pytest.FixtureRequest, plan: Plan) -> Iterator[Arenas]:
     config = request.config
+    deadline = session_of(config).deadline
     kubeconfig: Path | None = config.getoption("--kubeconfig")
-    all_of_them = Arenas(contenders_of(config), plan, site_of(config), scales(config, None), kubeconfig)
+    all_of_them = Arenas(contenders_of(config), plan, site_of(config), scales(config, None), kubeconfig, deadline)
     try:
         yield all_of_them
     finally:
@@ -144,15 +151,19 @@ def arenas(request: pytest.FixtureRequest, plan: Plan) -> Iterator[Arenas]:
 @pytest.fixture(scope="session")
 def record(request: pytest.FixtureRequest) -> Record:
     """Put figures in; they are saved after each question."""
-    session = request.config.pluginmanager.get_plugin(Session.NAME)
-    assert isinstance(session, Session)
-    return session.record
+    return session_of(request.config).record
 
 
 @pytest.fixture
-def stage(arenas: Arenas, record: Record, scale: int) -> Arena:
+def stage(arenas: Arenas, record: Record, scale: int, request: pytest.FixtureRequest) -> Arena:
     """All contenders with `scale` Services, ready to be measured."""
-    arena = arenas.of(scale)
+    arena = arenas.of(scale, asides=request.node.get_closest_marker("takes_minutes") is None)
     record.results.machine |= arenas.site.described
     record.results.contenders |= {c.name: c.version for c in arenas.contenders}
     return arena
+
+
+def session_of(config: pytest.Config) -> Session:
+    session = config.pluginmanager.get_plugin(Session.NAME)
+    assert isinstance(session, Session)
+    return session

@@ -86,7 +86,10 @@ class Program:
             return self._process.communicate(timeout=patience)[0]
         except subprocess.TimeoutExpired:
             self.signal(signal.SIGKILL)
-            return self._process.communicate()[0]
+        try:
+            return self._process.communicate(timeout=patience)[0]
+        except subprocess.TimeoutExpired:
+            return ""  # what it has started goes on, and holds its output
 
 
 class Host(Protocol):

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from bench.harness.host import Host
 
+_LOOK = 1.0  #: seconds
+
 
 def describe() -> dict[str, str]:
     return {
@@ -40,10 +42,15 @@ def ticks(host: Host, processors: set[int] | None = None) -> Ticks:
     Busy is all that is not idle: the kernel knows exactly how long a processor slept, but what it did when it was
     awake only by sampling.
     """
+    return _ticks(host.run(["cat", "/proc/stat"]), processors)
+
+
+def _ticks(stat: str, processors: set[int] | None) -> Ticks:
+    """From what proc(5) says of /proc/stat."""
     unit = os.sysconf("SC_CLK_TCK")
     idle = stolen = 0.0
     count = 0
-    for line in host.run(["cat", "/proc/stat"]).splitlines():
+    for line in stat.splitlines():
         name, *words = line.split()
         if not name.startswith("cpu") or name == "cpu" or (processors is not None and int(name[3:]) not in processors):
             continue
@@ -54,25 +61,27 @@ def ticks(host: Host, processors: set[int] | None = None) -> Ticks:
 
 
 class Noise:
-    """What else went on, from the moment this was made: load, and time that the hypervisor gave to others."""
+    """What else went on: just before this was made, which takes a second, and what the hypervisor took since then."""
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._load = os.getloadavg()[0]
-        self._stolen = self._steal()
+        before = _all_ticks()
+        time.sleep(_LOOK)
+        self._began, self._at = time.monotonic(), _all_ticks()
+        self._busy = (self._at.busy - before.busy) / (_LOOK * (os.cpu_count() or 1))
 
     def told(self) -> dict[str, str]:
         elapsed = time.monotonic() - self._began
-        share = (self._steal() - self._stolen) / (elapsed * (os.cpu_count() or 1))
+        stolen = (_all_ticks().stolen - self._at.stolen) / (elapsed * (os.cpu_count() or 1))
         return {
-            "load before": f"{self._load:.2f}",
-            "stolen by the hypervisor": f"{share:.1%}",
+            "busy before": f"{max(self._busy, 0):.0%}",
+            "stolen by the hypervisor": f"{stolen:.1%}",
+            "load": f"{os.getloadavg()[0]:.1f}",
             "took": f"{elapsed:.0f} s",
         }
 
-    @staticmethod
-    def _steal() -> float:
-        return int(Path("/proc/stat").read_text().split()[8]) / os.sysconf("SC_CLK_TCK")
+
+def _all_ticks() -> Ticks:
+    return _ticks(Path("/proc/stat").read_text(), None)
 
 
 def _processor() -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench import report
+from bench.figure import Figure
 from bench.harness import machine
 from bench.harness.arena import Plan
+from bench.harness.deadline import Deadline
 from bench.harness.results import Measured, Metric, Results
-from bench.report import Figure
 from bench.workload import ENDPOINTS
 
 
@@ -33,57 +33,58 @@ class Record:
         """Where the figures of a question go that are one value each, of which less is better."""
         return self._sheets.setdefault(question, [])
 
-    @property
-    def sheets(self) -> Mapping[str, Sequence[Figure]]:
-        return {question: figures for question, figures in self._sheets.items() if figures}
+    def so_far(self) -> Results:
+        """All that was measured."""
+        single = [_measured(question, figure) for question, figures in self._sheets.items() for figure in figures]
+        about = self.results.machine | self._noise.told()
+        return replace(self.results, machine=about, measured=[*self.results.measured, *single])
 
     def save(self) -> None:
         """All so far. Nothing if there is nothing."""
-        single = [
-            Measured(
-                Metric(question, figure.what, figure.unit, more_is_better=False, case=_case(figure)),
-                figure.subject,
-                figure.services,
-                (figure.value,),
-                bar=figure.bar,
-            )
-            for question, figures in self._sheets.items()
-            for figure in figures
-        ]
-        if single or self.results.measured:
-            about = self.results.machine | self._noise.told()
-            replace(self.results, machine=about, measured=[*self.results.measured, *single]).save(self.file)
+        results = self.so_far()
+        if results.measured or results.unanswered:
+            results.save(self.file)
 
 
-def _case(figure: Figure) -> str:
-    return "" if figure.endpoints == ENDPOINTS else f"{figure.endpoints:,} endpoints each"
+def _measured(question: str, figure: Figure) -> Measured:
+    case = "" if figure.endpoints == ENDPOINTS else f"{figure.endpoints:,} endpoints each"
+    metric = Metric(question, figure.what, figure.unit, more_is_better=False, case=case)
+    samples = () if figure.value is None else (figure.value,)
+    return Measured(metric, figure.subject, figure.services, samples, figure.trouble, bar=figure.bar)
 
 
 class Session:
     """What a run of pytest needs from its beginning to its end: its record, and the time that is left."""
 
     NAME = "bench-session"  #: of the plugin that it is
+    LONGEST = 1800.0  #: seconds for one question
+    GRACE = 120.0  #: seconds for the question that is being asked when the time is over
 
     def __init__(self, plan: Plan, file: Path, minutes: float | None) -> None:
-        """After so many `minutes` no further question is asked."""
+        """After so many `minutes` no further question is asked; a little later the one that is asked is given up."""
         method = {"rounds": str(plan.rounds), "seconds of a sample": f"{plan.seconds:g}"}
         self.record = Record(Results(machine.describe(), method, {}), file)
+        self.deadline = Deadline() if minutes is None else Deadline.after(60 * minutes)
         self._minutes = minutes
-        self._began = time.monotonic()
-        self._not_asked: list[str] = []
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        # Whoever is closer comes first: a question that takes longer says so itself.
+        longest = next((mark.args[0] for mark in item.iter_markers("timeout")), self.LONGEST)
+        seconds = min(longest or math.inf, max(0.0, self.deadline.left) + self.GRACE)
+        item.add_marker(pytest.mark.timeout(0 if math.isinf(seconds) else seconds), append=False)
+        return (yield)
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        if self._minutes is not None and time.monotonic() - self._began > 60 * self._minutes:
-            self._not_asked.append(item.name)
-            self.record.results.machine["not asked, for lack of time"] = ", ".join(self._not_asked)
+        if self.deadline.over:
+            self.record.results.unanswered[item.name] = "NO TIME: the run was over before it was asked"
             pytest.skip(f"{self._minutes:g} minutes are over")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            said = (crash.message if crash else report.longreprtext).strip().splitlines() or [""]
+            self.record.results.unanswered[report.nodeid.rpartition("::")[2]] = f"BROKEN: {said[0]}"
 
     def pytest_runtest_logfinish(self) -> None:
         self.record.save()
-
-    def pytest_terminal_summary(self) -> None:
-        self.record.save()
-        for question, figures in self.record.sheets.items():
-            report.show(question, figures)
-        if self.record.file.exists():
-            print(f"\nsaved as {self.record.file}; bench/report {self.record.file} makes a page of it")

@@ -33,7 +33,7 @@ class Measured:
     contender: str
     services: int
     samples: Sequence[float] = ()
-    trouble: str = ""  #: starts with ABSENT, TOO SLOW or BROKEN
+    trouble: str = ""  #: starts with ABSENT, TOO SLOW, NO TIME or BROKEN
     notes: Sequence[str] = ()
     bar: float | None = None  #: what should be reached, in the same unit
 
@@ -55,10 +55,16 @@ class Results:
     method: dict[str, str]
     contenders: dict[str, str]  #: with their versions
     measured: list[Measured] = field(default_factory=list)
+    unanswered: dict[str, str] = field(default_factory=dict)  #: questions without figures, and why
 
-    def contenders_told(self) -> dict[str, str]:
-        """Those that have a version, with it."""
-        return {name: version for name, version in self.contenders.items() if version}
+    def about(self) -> dict[str, str]:
+        """What a figure is worth nothing without: the machine, the versions, the time."""
+        by_version: dict[str, list[str]] = {}
+        for name, version in self.contenders.items():
+            family, _, mode = name.partition(" ")
+            if version:
+                by_version.setdefault(f"{family} {version}", []).append(mode)
+        return self.machine | {version: ", ".join(modes) for version, modes in by_version.items()}
 
     def save(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +80,8 @@ class Results:
         if contents.get("format") != FORMAT:
             raise ValueError(f"{file}: expected results in format {FORMAT}")
         measured = [_measured(each) for each in contents["measured"]]
-        return Results(contents["machine"], contents["method"], contents["contenders"], measured)
+        unanswered = contents.get("unanswered", {})  # runs of old have none
+        return Results(contents["machine"], contents["method"], contents["contenders"], measured, unanswered)
 
 
 def _measured(each: dict[str, Any]) -> Measured:

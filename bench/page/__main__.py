@@ -17,6 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.harness.fixtures import QUICK_MINUTES
 from bench.harness.results import Results
 from bench.page.compare import compare
 from bench.page.overview import overview
@@ -28,7 +29,9 @@ MORE = [  #: in a full run; kube-proxy's part of test_agent.py is asked in turns
     str(BENCH / "test_engine.py"),
     f"{BENCH / 'test_agent.py'}::test_how_long_until_packets_follow_the_agent",
 ]
-SIZES = "10000,1000x100,1x10000"  #: of clusters, for those
+SIZES = "1000,10000,1000x100,1x10000"  #: of clusters, for those
+MINUTES = 50  #: of a full run, after which no further question is asked
+LATE = 300  #: seconds after that; then it is ended, and the page is made of what there is
 README_BEGIN = "<!-- Written by bench/report --readme README.md, from here -->\n"
 README_END = "<!-- to here -->\n"
 BEGIN = "<!-- From here on written by bench/report. -->\n"
@@ -96,11 +99,30 @@ def publish(tables: str, file: Path, begin: str = BEGIN, end: str = "") -> None:
 
 
 def _measure(run: Path, words: list[str]) -> int:
-    quick = "--quick" in words
-    measured = [*QUESTIONS, *([] if quick else MORE)]
-    sizes = [] if quick or any(word.startswith("--sizes") for word in words) else ["--sizes", SIZES]
-    command = [sys.executable, "-m", "pytest", "-q", "-s", *measured, *sizes, "--output", str(run), *words]
-    return subprocess.run(command, cwd=BENCH.parent).returncode
+    """Ask all questions; what pytest says of it. It ends in time, whatever happens."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--sizes", default=SIZES)
+    asked, more = parser.parse_known_args(words)
+    command = [sys.executable, "-m", "pytest", "-q", "-s", *QUESTIONS, "--output", str(run), *more]
+    if asked.quick:
+        minutes = asked.minutes or QUICK_MINUTES
+        command.append("--quick")
+    else:
+        minutes = asked.minutes or MINUTES
+        command += [*MORE, "--sizes", asked.sizes]
+    pytest = subprocess.Popen([*command, "--minutes", str(minutes)], cwd=BENCH.parent)
+    try:
+        return pytest.wait(60 * minutes + LATE)
+    except subprocess.TimeoutExpired:
+        print(f"bench/report: not done {LATE} s after its time, so it is ended", file=sys.stderr)
+        pytest.terminate()
+    try:
+        return pytest.wait(LATE / 5) or 1
+    except subprocess.TimeoutExpired:
+        pytest.kill()
+        return 1
 
 
 if __name__ == "__main__":

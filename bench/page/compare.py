@@ -16,6 +16,8 @@ from bench.page.summary import chapters, digits, told
 
 Key = tuple[str, str, str, str, int]
 
+#: What is told of a machine, and differs from run to run.
+OF_ONE_RUN = {"at", "took", "load", "load before", "busy before", "stolen by the hypervisor"}
 BETWEEN_RUNS = 0.20  #: what a machine may differ by from one hour to the next, for one contender more than for another
 
 
@@ -25,9 +27,7 @@ def compare(before: Results, after: Results) -> str:
 
 
 def _lines(before: Results, after: Results) -> Iterator[str]:
-    for name in sorted(
-        before.machine.keys() & after.machine.keys() - {"at", "took", "load before", "stolen by the hypervisor"}
-    ):
+    for name in sorted(before.machine.keys() & after.machine.keys() - OF_ONE_RUN):
         if before.machine[name] != after.machine[name]:
             yield f"machine: {name} was {before.machine[name]}, is {after.machine[name]}"
     old = {_key(m): m for m in before.measured}

@@ -10,7 +10,7 @@ from itertools import count
 from bench.harness.results import Measured, Results
 from bench.harness.statistics import CONFIDENCE, MATTERS, Verdict
 from bench.page.plots import colours, plot
-from bench.page.summary import Chapter, Group, chapters, digits, glances, remarks, told, troubles
+from bench.page.summary import Chapter, Group, chapters, digits, disturbed, glances, remarks, told, troubles
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; background: #fff; max-width: 60rem; margin: 2rem auto;
@@ -39,8 +39,8 @@ def page(results: Results) -> str:
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>svcplane: measured</title><style>{_STYLE}</style>
 <h1>svcplane beside others, measured</h1>
-<p>{escape(results.machine.get("at", ""))}. {escape(_warning(results))}</p>
-{_list({**results.machine, **results.contenders_told()})}
+{_warning(results)}
+{_list(results.about())}
 {_troubles(results)}
 {_glance(results)}
 <ul>{contents}</ul>
@@ -127,22 +127,16 @@ def _table(group: Group) -> str:
 
 def _troubles(results: Results) -> str:
     items = "".join(
-        f"<li>{escape(who)}, {services:,} Services: <span class=trouble>{escape(why[:300])}</span></li>"
-        for who, services, why in troubles(results)
+        f"<li>{escape(who)}: <span class=trouble>{escape(why)}</span></li>" for who, why in troubles(results)
     )
-    noted = "".join(
-        f"<li>{escape(who)}, {services:,} Services: {escape(note[:300])}</li>"
-        for who, services, note in remarks(results)
-    )
+    noted = "".join(f"<li>{escape(who)}: {escape(note)}</li>" for who, note in remarks(results))
     missing = f"<h3>Not measured</h3><ul>{items}</ul>" if items else ""
     return missing + (f"<h3>Measured, but</h3><ul>{noted}</ul>" if noted else "")
 
 
 def _warning(results: Results) -> str:
-    load, processors = float(results.machine.get("load before", 0)), int(results.machine.get("processors", 1))
-    if load > processors / 4:
-        return f"The machine was not quiet (load {load:.1f} before the run): read these figures as a sketch."
-    return "The machine was quiet before the run."
+    remark = disturbed(results)
+    return f"<p class=trouble>{escape(remark)}</p>" if remark else "<p>The machine was quiet.</p>"
 
 
 def _method(results: Results) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bench.harness.results import Results
-from bench.page.summary import Group, Row, chapters, digits, glances, remarks, troubles
+from bench.page.summary import Group, Row, chapters, digits, disturbed, glances, remarks, troubles
 
 
 def markdown(results: Results) -> str:
@@ -13,12 +13,15 @@ def markdown(results: Results) -> str:
 
 
 def _lines(results: Results) -> Iterator[str]:
-    yield "; ".join(f"{name}: {value}" for name, value in {**results.machine, **results.contenders_told()}.items())
+    if remark := disturbed(results):
+        yield f"**{remark}**"
+        yield ""
+    yield "; ".join(f"{name}: {value}" for name, value in results.about().items())
     yield ""
-    for who, services, why in troubles(results):
-        yield f"- {who}, {services:,} Services: {' '.join(why.split())[:200]}"
-    for who, services, note in remarks(results):
-        yield f"- {who}, {services:,} Services, was measured, but: {' '.join(note.split())[:200]}"
+    for who, why in troubles(results):
+        yield f"- {who}: {why}"
+    for who, note in remarks(results):
+        yield f"- {who}, was measured, but: {note}"
     yield from _glance(results)
     for chapter in chapters(results):
         yield ""

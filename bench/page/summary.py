@@ -12,6 +12,9 @@ from bench.harness.contenders import CEILING
 from bench.harness.results import AT_LEAST, Measured, Metric, Results
 from bench.harness.statistics import Ratio, Verdict, paired_ratio, spread, verdict
 
+#: More than these, and a machine was not quiet: parts of its processors' time, and of a median.
+_BUSY, _STOLEN, _NOISE = 0.10, 0.05, 0.30
+
 
 @dataclass(frozen=True)
 class Chapter:
@@ -92,9 +95,13 @@ class Row:
 
     @property
     def value(self) -> str:
-        if self.measured.trouble:
-            return self.measured.trouble.split(":")[0]
-        return f"{self.figure} {self.measured.metric.unit}"
+        """With its unit; or, in a word or two, why there is none."""
+        return self.figure_or_trouble + ("" if self.measured.trouble else f" {self.measured.metric.unit}")
+
+    @property
+    def figure_or_trouble(self) -> str:
+        """Without its unit."""
+        return self.measured.trouble.split(":")[0] if self.measured.trouble else self.figure
 
     @property
     def figure(self) -> str:
@@ -138,15 +145,47 @@ def _cell(row: Row) -> tuple[str, str]:
     return f"{row.to_kube_proxy.value:.2f}", str(row.verdict)
 
 
-def troubles(results: Results) -> list[tuple[str, int, str]]:
-    """Each contender that could not be measured, with how many Services, and why; once each."""
-    return list(dict.fromkeys((m.contender, m.services, m.trouble) for m in results.measured if m.trouble))
+def troubles(results: Results) -> list[tuple[str, str]]:
+    """Each contender that could not be measured, and why; then each question that nobody answered. Once each."""
+    contenders = dict.fromkeys((_with_services(m), _line(m.trouble)) for m in results.measured if m.trouble)
+    return [*contenders, *((name, _line(why)) for name, why in results.unanswered.items())]
 
 
-def remarks(results: Results) -> list[tuple[str, int, str]]:
+def disturbed(results: Results) -> str:
+    """What a reader must know of the machine before believing a figure; "" if it was quiet."""
+    told = []
+    if (busy := _part(results.machine, "busy before")) > _BUSY:
+        told.append(f"{busy:.0%} of its time went elsewhere before the run")
+    if (stolen := _part(results.machine, "stolen by the hypervisor")) > _STOLEN:
+        told.append(f"the hypervisor gave {stolen:.0%} of it to others")
+    if (noise := _ceiling_spread(results)) > _NOISE:
+        told.append(f"the ceiling's own samples differ by ±{noise / 2:.0%}")
+    return f"The machine was not quiet ({'; '.join(told)}): read these figures as a sketch." if told else ""
+
+
+def _part(machine: Mapping[str, str], name: str) -> float:
+    return float(machine.get(name, "0").rstrip(" %")) / 100
+
+
+def _ceiling_spread(results: Results) -> float:
+    """How far apart the ceiling's samples of one rate are, usually: what the machine does to figures by itself."""
+    rates = [m for m in results.measured if m.contender == CEILING and m.metric.more_is_better and m.metric.compared]
+    spreads = [spread(m.samples) for m in rates if len(m.samples) > 1]
+    return median(spreads) if spreads else 0.0
+
+
+def remarks(results: Results) -> list[tuple[str, str]]:
     """Who was measured, but something should be known of it; once each."""
-    noted = [(m.contender, m.services, note) for m in results.measured for note in m.notes if note != AT_LEAST]
+    noted = [(_with_services(m), _line(note)) for m in results.measured for note in m.notes if note != AT_LEAST]
     return list(dict.fromkeys(noted))
+
+
+def _with_services(measured: Measured) -> str:
+    return f"{measured.contender}, {measured.services:,} Services"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:300]
 
 
 def digits(value: float) -> str:

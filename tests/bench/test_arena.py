@@ -11,6 +11,7 @@ import pytest
 
 from bench.harness.arena import SENDER_IS_THE_LIMIT, Arena, Plan, Sample, arena
 from bench.harness.contenders import CEILING, Contender, chosen, everybody
+from bench.harness.deadline import Deadline
 from bench.harness.entrant import Entrant
 from bench.harness.generators import ask
 from bench.harness.host import CommandFailedError
@@ -106,6 +107,19 @@ def test_who_is_broken_in_one_question_may_answer_the_next() -> None:
     assert (second.trouble, second.value) == ("", 1.0)
 
 
+def test_a_question_that_has_had_its_time_is_asked_no_more_and_that_is_noted() -> None:
+    arena_of_two = Arena(10, [Made("a"), Made("b")], None, replace(PLAN, question_limit=0))  # type: ignore[arg-type]
+    for figures in arena_of_two.measure([RATE], lambda entrant, _: {RATE: 1.0}):
+        assert figures.samples == (1.0,)  # one whole round
+        assert figures.notes == ("it had 1 of 3 turns, for lack of time",)
+
+
+def test_when_the_run_is_over_nobody_has_a_turn_and_that_is_no_zero() -> None:
+    late = Arena(10, [Made("a")], None, PLAN, Deadline.after(0))  # type: ignore[arg-type]
+    (figures,) = late.measure([RATE], lambda entrant, _: {RATE: 1.0})
+    assert (figures.trouble, figures.value) == ("NO TIME: the run was over before its turn", None)
+
+
 def test_a_sender_that_is_the_limit_is_told() -> None:
     figures = measure(Made("a"), sample=lambda entrant, _: {RATE: 1.0, SENDER_IS_THE_LIMIT: 1.0})
     assert figures["a"].notes == (AT_LEAST,)
@@ -123,12 +137,16 @@ def test_a_kube_proxy_that_is_none_is_refused() -> None:
         everybody("/bin/true")
 
 
-@pytest.mark.kernel
-@pytest.mark.timeout(240)
-def test_real_contenders_that_end_or_do_nothing_or_are_slow() -> None:
+@pytest.fixture
+def nftables() -> Contender:
     if os.geteuid() != 0:
         pytest.skip("needs root, for network namespaces")
-    nftables = next(each for each in everybody(None) if each.name == "svcplane nftables")
+    return next(each for each in everybody(None) if each.name == "svcplane nftables")
+
+
+@pytest.mark.kernel
+@pytest.mark.timeout(240)
+def test_one_that_is_slowed_is_slow(nftables: Contender) -> None:
     slowly = (
         "sh",
         "-c",
@@ -136,25 +154,35 @@ def test_real_contenders_that_end_or_do_nothing_or_are_slow() -> None:
         'iptables-legacy -t raw -A PREROUTING -i pod-c1 -p tcp --syn -j DROP; exec "$@"',
         "sh",
     )
-    contenders = [
-        Contender(CEILING),
-        nftables,
-        replace(nftables, name="slowed", command=(*slowly, *nftables.command)),
-        Contender("ends", command=["sh", "-c", "echo no idea >&2; exit 3"]),
-        Contender("does nothing", command=["sleep", "1000"]),
-        Contender("absent", command=["true"], absent="not on this machine"),
-    ]
+    slowed = replace(nftables, name="slowed", command=(*slowly, *nftables.command))
 
     def connections(entrant: Entrant, seconds: float) -> Sample:
         asked = ask(entrant.world, entrant.target(), seconds, concurrency=8)
         return {RATE: asked["finished"] / asked["seconds"]}
 
-    with arena(3, contenders, replace(PLAN, seconds=1.0, start_limit=8)) as everyone:
-        for entrant in everyone.entrants:
+    with arena(3, [nftables, slowed], replace(PLAN, seconds=1.0, start_limit=90)) as both:
+        for entrant in both.entrants:
             if entrant.name == "slowed":
                 entrant.verify = lambda: None  # type: ignore[method-assign]  # what it lets through is right
-        figures = {each.contender: each for each in everyone.measure([RATE], connections)}
+        figures = {each.contender: each for each in both.measure([RATE], connections)}
+    assert median(figures["slowed"].samples) < median(figures["svcplane nftables"].samples) / 2
+
+
+@pytest.mark.kernel
+@pytest.mark.timeout(240)
+def test_those_that_end_or_do_nothing_or_are_absent_are_told_as_that() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for network namespaces")
+    contenders = [
+        Contender("ends", command=["sh", "-c", "echo no idea >&2; exit 3"]),
+        Contender("does nothing", command=["sleep", "1000"]),
+        Contender("absent", command=["true"], absent="not on this machine"),
+    ]
+    with arena(3, contenders, replace(PLAN, start_limit=3)) as everyone:
+        figures = {each.contender: each for each in everyone.measure([RATE], lambda entrant, _: {RATE: 1e9})}
+        does_nothing = next(entrant for entrant in everyone.entrants if entrant.name == "does nothing")
+        assert not does_nothing.running  # it would disturb the others
     assert figures["absent"].trouble == "ABSENT: not on this machine"
     assert figures["ends"].trouble.startswith("BROKEN: it ended: no idea")
-    assert figures["does nothing"].trouble.startswith("TOO SLOW")
-    assert median(figures["slowed"].samples) < median(figures["svcplane nftables"].samples) / 2
+    assert figures["does nothing"].trouble.startswith("TOO SLOW: not ready after 3 s")
+    assert all(each.value is None for each in figures.values())

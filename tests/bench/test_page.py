@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
 from bench.harness.contenders import CEILING
 from bench.harness.results import AT_LEAST, Measured, Metric, Results
 from bench.page.compare import compare
 from bench.page.summary import chapters, glances
+from bench.page.terminal import show
 
 pytest.importorskip("matplotlib", reason="the page needs matplotlib: pip install -e '.[bench]'")
 
@@ -27,7 +30,7 @@ OURS, THEIRS, OTHERS = "svcplane nftables", "kube-proxy iptables", "kube-proxy i
 
 
 def results(*measured: Measured) -> Results:
-    machine = {"kernel": "6.1", "processors": "2", "load before": "0.10", "at": "today"}
+    machine = {"kernel": "6.1", "processors": "2", "busy before": "2%", "at": "today"}
     return Results(machine, {"rounds": "5"}, {OURS: "0.1", THEIRS: "v1.36"}, list(measured))
 
 
@@ -117,10 +120,41 @@ def test_the_page_needs_nothing_else_and_escapes_what_it_shows(run: Results) -> 
         ElementTree.fromstring(svg)
 
 
-def test_a_machine_that_was_not_quiet_is_told(run: Results) -> None:
-    assert "was quiet" in page(run)
-    run.machine["load before"] = "3.00"
-    assert "was not quiet" in page(run)
+@pytest.mark.parametrize(
+    ("what", "value", "said"),
+    [
+        ("busy before", "60%", "60% of its time went elsewhere before the run"),
+        ("stolen by the hypervisor", "12.0%", "the hypervisor gave 12% of it to others"),
+    ],
+)
+def test_a_machine_that_was_not_quiet_is_told(run: Results, what: str, value: str, said: str) -> None:
+    assert "not quiet" not in page(run) + markdown(run)
+    run.machine[what] = value
+    for text in (page(run), markdown(run)):
+        assert f"The machine was not quiet ({said}): read these figures as a sketch." in text
+
+
+def test_a_ceiling_whose_samples_differ_much_tells_of_a_machine_that_was_not_quiet(run: Results) -> None:
+    wild = (50e3, 80e3, 100e3, 100e3, 160e3, 200e3)
+    run.measured = [replace(m, samples=wild) if m.contender == CEILING else m for m in run.measured]
+    assert "not quiet (the ceiling's own samples differ by ±" in markdown(run)
+
+
+def test_a_question_that_nobody_answered_is_told(run: Results) -> None:
+    run.unanswered["test_bulk[1000]"] = "NO TIME: the run <was> over"
+    assert "test_bulk[1000]: <span class=trouble>NO TIME: the run &lt;was&gt; over" in page(run)
+    assert "- test_bulk[1000]: NO TIME: the run <was> over" in markdown(run)
+
+
+def test_a_terminal_has_a_table_of_each_figure_and_what_each_contender_is_beside_the_others(run: Results) -> None:
+    cost = Metric("What does a packet cost in the C engine?", "known flow", "ns", False)
+    run.measured.append(Measured(cost, "the engine", 1, (30.0,), bar=25))
+    out = io.StringIO()
+    show(run, Console(file=out, width=120))
+    lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
+    assert "delivered: 18 bytes, <1> flow, in packets/s (more is better)" in lines
+    assert "1,000 svcplane nftables 150,000 1 % 0.75 2.00 (2.00 to 2.00) better" in lines
+    assert "known flow the engine 1 30 ns 25 ns MISSED" in lines
 
 
 def test_results_that_are_written_are_read_again(run: Results, tmp_path: Path) -> None:
