@@ -10,8 +10,6 @@ programmed counts as what was.
 from __future__ import annotations
 
 import errno
-import socket
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,22 +18,10 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from dataplane.changes import Changes
-from dataplane.netlink import attributes, messages
-from dataplane.netlink.addresses import local_addresses
-from dataplane.netlink.attributes import attribute, nested, number_of
+from dataplane.lookup import Lookup
 from dataplane.netlink.channel import Channel, NetlinkError
+from dataplane.netlink.conntrack import DELETE, Status, entries
 from dataplane.table import Endpoint, Family, Forward, ForwardingTable, Frontend, FrontendKey, Protocol
-
-_GET, _DELETE = 0x101, 0x102  # IPCTNL_MSG_CT_GET, _DELETE in the ctnetlink subsystem
-_CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY, _CTA_STATUS, _CTA_ID, _CTA_ZONE, _CTA_FILTER = 1, 2, 3, 12, 18, 25
-_CTA_TUPLE_IP, _CTA_TUPLE_PROTO = 1, 2
-_CTA_IP_V4_SRC, _CTA_IP_V4_DST, _CTA_IP_V6_SRC, _CTA_IP_V6_DST = 1, 2, 3, 4
-_CTA_PROTO_NUM, _CTA_PROTO_SRC_PORT, _CTA_PROTO_DST_PORT = 1, 2, 3
-_CTA_FILTER_ORIG_FLAGS = 1
-_FILTER_PROTO_NUM = 1 << 3
-_DST_NAT = 1 << 5  # IPS_DST_NAT
-
-_NUMBERS = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +98,11 @@ class FlowCleaner:
             return Counter()
         if self._channel is None:
             self._channel = Channel()
-        judge = _Judge(table, self._pending, table.node_addresses | self._former_addresses)
+        judge = _Judge(table, self._pending, self._former_addresses)
         deleted: Counter[Family] = Counter()
         for family, protocol in sorted({(key.family, key.protocol) for key in self._pending}):
             stale = [flow.delete for flow in flows(self._channel, family, protocol) if judge.is_stale(flow)]
-            refusals = self._channel.requests(_DELETE, stale)
+            refusals = self._channel.requests(DELETE, stale)
             for refusal in refusals:
                 if refusal.code != errno.ENOENT:  # it ended by itself in the meantime
                     raise NetlinkError([refusal])
@@ -161,65 +147,24 @@ def _may_strand(old: Frontend | None, new: Frontend | None) -> bool:
 class _Judge:
     """Which flows have to go."""
 
-    def __init__(self, table: ForwardingTable, pending: set[FrontendKey], node_addresses: frozenset[str]) -> None:
+    def __init__(self, table: ForwardingTable, pending: set[FrontendKey], former_addresses: frozenset[str]) -> None:
         self._frontends = table.frontends
         self._pending = pending
-        self._node_addresses = node_addresses
-        if any(key.family.any_address in node_addresses for key in pending):
-            self._node_addresses |= local_addresses()
+        self._lookup = Lookup(table, former_addresses)
 
     def is_stale(self, flow: Flow) -> bool:
-        keys = self._keys_of(flow.destination, flow.protocol)
-        if self._pending.isdisjoint(keys):
+        if self._pending.isdisjoint(self._lookup.keys(flow.destination, flow.protocol)):
             return False
-        frontend = next((self._frontends[key] for key in keys if key in self._frontends), None)
+        frontend = self._lookup.frontend(flow.destination, flow.protocol)
         if frontend is None:
             return flow.translated  # what was never ours may be somebody's who listens there
-        return frontend.serving is not None and flow.answers not in frontend.serving
-
-    def _keys_of(self, destination: Endpoint, protocol: Protocol) -> tuple[FrontendKey, ...]:
-        """In the order in which packets find them: first by address and port, then as a NodePort."""
-        key = FrontendKey(destination.address, protocol, destination.port)
-        if destination.address not in self._node_addresses:
-            return (key,)
-        return (key, key._replace(address=key.family.any_address))
+        return not frontend.keeps(flow.answers)
 
 
 def flows(channel: Channel, family: Family, protocol: Protocol = Protocol.UDP) -> Iterator[Flow]:
-    """Such flows of the conntrack table. Linux before 5.8 lists all protocols, so they are looked at here too."""
-    number = bytes([protocol.number])
-    wanted = nested(_CTA_TUPLE_ORIG, nested(_CTA_TUPLE_PROTO, attribute(_CTA_PROTO_NUM, number))) + nested(
-        _CTA_FILTER, attribute(_CTA_FILTER_ORIG_FLAGS, _FILTER_PROTO_NUM.to_bytes(4, sys.byteorder))
-    )
-    for body in channel.dump(_GET, messages.netfilter_body(_NUMBERS[family], wanted)):
-        entry = attributes.parse(messages.netfilter_attributes(body))
-        original = attributes.parse(entry[_CTA_TUPLE_ORIG])
-        ports = attributes.parse(original[_CTA_TUPLE_PROTO])
-        if bytes(ports[_CTA_PROTO_NUM]) != number:
-            continue
-        reply = attributes.parse(entry[_CTA_TUPLE_REPLY])
-        asked, answers = _endpoint(family, original, answering=False), _endpoint(family, reply, answering=True)
+    """Such flows of the conntrack table."""
+    for entry in entries(channel, family, protocol):
+        asked, answers = entry.original.destination, entry.reply.source
         # IPVS translates without saying so in the status.
-        translated = bool(number_of(entry[_CTA_STATUS]) & _DST_NAT) or asked != answers
-        yield Flow(protocol, asked, answers, translated, _deletion(family, entry))
-
-
-def _endpoint(family: Family, packed: dict[int, memoryview], answering: bool) -> Endpoint:
-    """One end of a tuple: its source if it is the one that answers, else its destination."""
-    addresses = attributes.parse(packed[_CTA_TUPLE_IP])
-    ports = attributes.parse(packed[_CTA_TUPLE_PROTO])
-    if family is Family.IPV4:
-        address = addresses[_CTA_IP_V4_SRC if answering else _CTA_IP_V4_DST]
-    else:
-        address = addresses[_CTA_IP_V6_SRC if answering else _CTA_IP_V6_DST]
-    port = ports[_CTA_PROTO_SRC_PORT if answering else _CTA_PROTO_DST_PORT]
-    return Endpoint(socket.inet_ntop(_NUMBERS[family], address), number_of(port))
-
-
-def _deletion(family: Family, entry: dict[int, memoryview]) -> bytes:
-    """By tuple, zone and id: never another flow that has come in its place."""
-    parts = attribute(_CTA_TUPLE_ORIG | attributes.NESTED, bytes(entry[_CTA_TUPLE_ORIG]))
-    for kind in (_CTA_ZONE, _CTA_ID):
-        if kind in entry:
-            parts += attribute(kind, bytes(entry[kind]))
-    return messages.netfilter_body(_NUMBERS[family], parts)
+        translated = Status.DST_NAT in entry.status or asked != answers
+        yield Flow(protocol, asked, answers, translated, entry.deletion)

@@ -14,18 +14,12 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from dataplane.netlink import messages
-from dataplane.netlink.addresses import local_addresses
-from dataplane.netlink.attributes import attribute
+from dataplane.lookup import Lookup
+from dataplane.netlink import conntrack
 from dataplane.netlink.channel import Channel
-from dataplane.table import Endpoint, Family, ForwardingTable, FrontendKey, Protocol
+from dataplane.table import Endpoint, Family, ForwardingTable, Protocol
 from dataplane.traffic import Path, Taken, Traffic
 from native.library import ffi, lib
-
-_GET = 0x101  # IPCTNL_MSG_CT_GET in the ctnetlink subsystem
-_CTA_STATUS, _CTA_STATUS_MASK = 3, 26
-_DST_NAT = (1 << 5).to_bytes(4, "big")  # IPS_DST_NAT
-_NFNLGRP_CONNTRACK_DESTROY = 3
 
 _DATAGRAMS = 1 << 16  # that are read while nobody else gets a turn
 _PAUSE = 0.02  # seconds: ends are read many at a time, and the socket holds what comes meanwhile
@@ -33,7 +27,6 @@ _LIST_ATTEMPTS = 5
 _AT_ONCE = 4096  # ways taken from C in one go
 
 _PROTOCOLS = {protocol.number: protocol for protocol in Protocol}
-_NUMBERS = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 
 DEFAULT_FLOWS = 1 << 18
 DEFAULT_WAYS = 1 << 16
@@ -54,14 +47,12 @@ class ConntrackTraffic:
             raise MemoryError(f"no memory to count {flows} flows on {ways} ways")
         self._lock = threading.Lock()
         self._taken = ffi.new("struct meter_way[]", _AT_ONCE)
-        status = attribute(_CTA_STATUS, _DST_NAT) + attribute(_CTA_STATUS_MASK, _DST_NAT) if only_translated else b""
-        body = messages.netfilter_body(socket.AF_UNSPEC, status)
-        self._request = messages.message(_GET, messages.REQUEST | messages.DUMP, 1, body)
+        self._request = conntrack.list_of_all(1, only_translated=only_translated)
         self._ends = Channel()
         self._stop, self._stopped = os.pipe()
         self._thread: threading.Thread | None = None
         try:
-            self._ends.join(_NFNLGRP_CONNTRACK_DESTROY)
+            self._ends.join(conntrack.GROUP_DESTROY)
             self._list(learning=True)
         except OSError:
             self.close()
@@ -83,13 +74,13 @@ class ConntrackTraffic:
         self._meter = ffi.NULL
 
     def take(self, table: ForwardingTable) -> Taken:
-        finder = _Finder(table)
+        lookup = Lookup(table)
         by_path: dict[Path, Traffic] = {}
         with self._lock:
             self._list(learning=False)
             unplaced = _traffic(lib.meter_take_elsewhere(self._meter))
             for way, traffic in self._ways():
-                path = finder.path(way)
+                path = _path(lookup, way)
                 if path is not None:
                     known = by_path.get(path)
                     by_path[path] = traffic.plus(known) if known else traffic
@@ -126,33 +117,19 @@ class ConntrackTraffic:
             pass
 
 
-class _Finder:
-    """Which frontend a destination belongs to."""
-
-    def __init__(self, table: ForwardingTable) -> None:
-        self._frontends = table.frontends
-        self._node_addresses = table.node_addresses
-        if any(family.any_address in table.node_addresses for family in Family):
-            self._node_addresses |= local_addresses()
-
-    def path(self, way: Any) -> Path | None:
-        """None: it is somebody else's."""
-        protocol = _PROTOCOLS.get(way.protocol)
-        if protocol is None:
-            return None
-        family = Family(way.family)
-        key = FrontendKey(_address(family, way.destination), protocol, socket.ntohs(way.destination_port))
-        if key not in self._frontends:
-            if key.address not in self._node_addresses:
-                return None
-            key = key._replace(address=family.any_address)
-            if key not in self._frontends:
-                return None
-        return Path(key, Endpoint(_address(family, way.backend), socket.ntohs(way.backend_port)))
+def _path(lookup: Lookup, way: Any) -> Path | None:
+    """None: it is somebody else's."""
+    protocol = _PROTOCOLS.get(way.protocol)
+    if protocol is None:
+        return None
+    family = Family(way.family)
+    frontend = lookup.frontend(_end(family, way.destination, way.destination_port), protocol)
+    return Path(frontend.key, _end(family, way.backend, way.backend_port)) if frontend else None
 
 
-def _address(family: Family, packed: Any) -> str:
-    return socket.inet_ntop(_NUMBERS[family], ffi.buffer(packed)[: 4 if family is Family.IPV4 else 16])
+def _end(family: Family, address: Any, port: int) -> Endpoint:
+    packed = ffi.buffer(address)[: 4 if family is Family.IPV4 else 16]
+    return Endpoint(socket.inet_ntop(conntrack.FAMILIES[family], packed), socket.ntohs(port))
 
 
 def _traffic(counted: Any) -> Traffic:

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from dataplane.addresses import contains, is_loopback
+from dataplane.lookup import keys_in_order
 from dataplane.steps import Rule, Step
 from dataplane.table import (
     Affinity,
@@ -211,22 +212,16 @@ def _goes_on(known: Decision, table: ForwardingTable) -> bool:
     if known.frontend is None or known.backend is None or known.frontend.serving is None:
         return True
     frontend = table.frontends.get(known.frontend.key)
-    if frontend is None:
-        return False
-    return frontend.serving is None or known.backend.endpoint in frontend.serving
+    return frontend is not None and frontend.keeps(known.backend.endpoint)
 
 
 def find_frontend(
     table: ForwardingTable, destination: Endpoint, protocol: Protocol, host_addresses: frozenset[str]
 ) -> Frontend | None:
     """The frontend that serves this destination. An address of its own comes before a NodePort."""
-    anywhere = Family.of(destination.address).any_address
-    if destination.address == anywhere:
-        return None  # nobody's address: it only stands for NodePorts in the table
-    own = table.frontends.get(FrontendKey(destination.address, protocol, destination.port))
-    if own is not None or not answers_node_ports(table, destination.address, host_addresses):
-        return own
-    return table.frontends.get(FrontendKey(anywhere, protocol, destination.port))
+    on_node = answers_node_ports(table, destination.address, host_addresses)
+    keys = keys_in_order(destination, protocol, on_node=on_node)
+    return next((table.frontends[key] for key in keys if key in table.frontends), None)
 
 
 def answers_node_ports(table: ForwardingTable, address: str, host_addresses: frozenset[str]) -> bool:

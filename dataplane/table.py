@@ -200,6 +200,12 @@ class FrontendKey(NamedTuple):
     def is_node_port(self) -> bool:
         return self.address in ("0.0.0.0", "::")
 
+    @staticmethod
+    def of(destination: Endpoint, protocol: Protocol, *, node_port: bool = False) -> FrontendKey:
+        """What a client connects to that writes there: by that very address, or by that of all NodePorts."""
+        address = Family.of(destination.address).any_address if node_port else destination.address
+        return FrontendKey(address, protocol, destination.port)
+
     def __str__(self) -> str:
         return f"{Endpoint(self.address, self.port)}/{self.protocol}"
 
@@ -242,6 +248,10 @@ class Frontend:
         """The distinct pools that its verdicts forward to, in the order POD, NODE, OUTSIDE."""
         found = dict.fromkeys(v.pool for v in self.verdicts if isinstance(v, Forward))
         return tuple(found)
+
+    def keeps(self, endpoint: Endpoint) -> bool:
+        """Whether flows that go to this endpoint already may go on."""
+        return self.serving is None or endpoint in self.serving
 
 
 class HealthCheckPort(NamedTuple):

@@ -16,6 +16,7 @@ ACK = 0x4
 DUMP_INTERRUPTED = 0x10
 DUMP = 0x300
 REPLACE = 0x100
+EXCLUSIVE = 0x200
 CREATE = 0x400
 APPEND = 0x800
 CAPPED = 0x100  #: in an error: the refused message is not repeated behind its header

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dataplane.reference import Outcome
-from dataplane.table import Endpoint, Family, FrontendKey, Protocol
+from dataplane.table import Endpoint, FrontendKey, Protocol
 from dataplane.userspace.result import Reason
 
 
@@ -46,9 +46,7 @@ class Flow:
     @property
     def frontend(self) -> FrontendKey:
         """Where it came in."""
-        family = Family.of(self.service.address)
-        address = family.any_address if self.node_port else self.service.address
-        return FrontendKey(address, self.protocol, self.service.port)
+        return FrontendKey.of(self.service, self.protocol, node_port=self.node_port)
 
     def __str__(self) -> str:
         seen_as = f" as {self.seen_as}" if self.seen_as != self.client else ""

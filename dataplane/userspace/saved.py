@@ -10,7 +10,7 @@ import msgspec
 
 from dataplane.addresses import canonical_address
 from dataplane.errors import InputError
-from dataplane.table import Endpoint, Protocol
+from dataplane.table import Endpoint, FrontendKey, Protocol
 
 VERSION = 1
 
@@ -31,6 +31,11 @@ class SavedFlow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     masquerade: bool
     hairpin: bool
     can_end: bool = False  #: its Service said, when it began, when it is forgotten (`Frontend.serving`)
+
+    @property
+    def frontend(self) -> FrontendKey:
+        """Where it came in."""
+        return FrontendKey.of(self.service, self.protocol, node_port=self.node_port)
 
 
 class SavedClient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
