@@ -18,8 +18,9 @@ from dataplane.ipvs import IpvsDataplane, Timeouts, ipvs_is_there
 from dataplane.ipvs.sysctl import set_up as set_up_ipvs
 from dataplane.nftables import NftablesDataplane
 from dataplane.packets import PacketSource
+from dataplane.table import ForwardingTable
 from dataplane.traffic import TrafficSource
-from dataplane.userspace.dataplane import UserspaceDataplane, remove_userspace
+from dataplane.userspace.dataplane import UserspaceDataplane, leave_userspace, remove_userspace
 from dataplane.userspace.host import accept_translated_sources
 from dataplane.userspace.traffic import EngineTraffic
 from svcplane import kube_proxy
@@ -147,15 +148,15 @@ def clean_up(mode: str) -> None:
     _with_ipvs(IpvsDataplane.cleanup)
 
 
-def remove_predecessors(mode: str, *, kube_proxy_too: bool) -> None:
+def remove_predecessors(mode: str, table: ForwardingTable, *, kube_proxy_too: bool) -> None:
     """Remove what svcplane left here when it ran in another mode than this, and what kube-proxy did.
 
-    The rules of `mode` must be in force. In mode iptables kube-proxy's chains are ours already.
+    The rules of `mode` must be in force, for this table. In mode iptables kube-proxy's chains are ours already.
     """
     if mode != "nftables":
         _remove_nftables()
     if mode != "userspace":
-        remove_userspace()
+        leave_userspace(table)
     if mode != "iptables":
         _remove_iptables(whoever_wrote_them=kube_proxy_too and not kube_proxy.has_ipvs())
     if mode != "ipvs":

@@ -1,6 +1,7 @@
 """A change of modes, or of proxies, on a live node: the new rules come first, and then the old ones go.
 
-Connections that are open stay, because the kernel remembers their translation whoever asked for it.
+Connections that are open stay, because the kernel remembers their translation whoever asked for it; and between the
+kernel and the engine of mode userspace what is remembered is handed over.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ class Succession:
     If that fails it is left for the next apply: the rules which count are in force.
     """
 
-    def __init__(self, dataplane: Dataplane, remove_predecessors: Callable[[], None]) -> None:
+    def __init__(self, dataplane: Dataplane, remove_predecessors: Callable[[ForwardingTable], None]) -> None:
         self._dataplane = dataplane
         self._remove_predecessors = remove_predecessors
         self._alone = False
@@ -31,7 +32,7 @@ class Succession:
         applied = self._dataplane.apply(table)
         if not self._alone:
             try:
-                self._remove_predecessors()
+                self._remove_predecessors(table)
                 self._alone = True
             except DataplaneError as error:
                 left = f"what ran here before can't be removed yet: {error}"

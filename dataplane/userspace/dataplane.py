@@ -33,8 +33,9 @@ from dataplane.userspace import host, steering
 from dataplane.userspace.answering import Answering
 from dataplane.userspace.engine import GONE, Engine
 from dataplane.userspace.flows import Tally
+from dataplane.userspace.handed_over import hand_over
 from dataplane.userspace.limits import LINUX_TIMEOUTS, Limits
-from dataplane.userspace.memory import RUN, Memory, default_folder, forget, remove_abandoned
+from dataplane.userspace.memory import RUN, Memory, default_folder, forget, left_behind, remove_abandoned
 from dataplane.userspace.port import OUTSIDE, PODS, Port, PortCounters, nfqueue_port
 from dataplane.userspace.queue_reader import QueueReader, package
 from dataplane.userspace.steered import Steered, User
@@ -374,27 +375,45 @@ class UserspaceDataplane:
         """Remove the rules and forget all flows."""
         self._close_engine()
         with self._watch.writing():
-            _remove_rules(self._channel)
-        forget(self._folder)
+            remove_userspace(self._folder)
         self._steered = Steered(self._is_busy)
         self._known = self._applied = False
+
+    def leave(self) -> None:
+        """As `cleanup`, but connections go on, by the rules of another mode, which must be in force."""
+        self._close_engine()
+        with self._watch.writing():
+            leave_userspace(self._steered.table, self._folder)
+        self.cleanup()
 
 
 def remove_userspace(folder: Path | None = None) -> None:
     """Remove the rules, and what is kept of flows, of whoever ran this mode here before. Needs no queues."""
-    with _reading(), Channel() as channel:
-        _remove_rules(channel)
-    forget(folder or default_folder())
-
-
-def _remove_rules(channel: Channel) -> None:
     transaction = Transaction()
-    with _reading():
+    with _reading(), Channel() as channel:
         for layer in steering.LAYERS.values():
             if dump.table_exists(channel, layer):
                 transaction.delete_table(layer)
-    if transaction:
-        transaction.commit(channel)
+        if transaction:
+            transaction.commit(channel)
+    forget(folder or default_folder())
+
+
+def leave_userspace(table: ForwardingTable, folder: Path | None = None) -> None:
+    """As `remove_userspace`, but connections go on: the kernel is told of them.
+
+    The rules of another mode, for this table, must be in force, and the engine must run no more.
+    """
+    flows = list(left_behind(folder or default_folder()))
+    if flows:
+        try:
+            kept, refused = hand_over(flows, table)
+        except OSError as error:
+            kept, refused = 0, f"the kernel can't be told of them: {error}"
+        _log.info("the kernel goes on with %d of the engine's %d connections", kept, len(flows))
+        if refused:
+            _log.warning("connections of mode userspace end: %s", refused)
+    remove_userspace(folder)
 
 
 def _any_address(table: ForwardingTable) -> frozenset[str]:

@@ -25,7 +25,8 @@ from typing import Any, NamedTuple
 from dataplane.interface import DataplaneError
 from dataplane.table import Endpoint, Family
 from dataplane.userspace.image import unpacked
-from dataplane.userspace.saved import SavedClient
+from dataplane.userspace.saved import SavedClient, SavedFlow
+from dataplane.userspace.structures import saved_flow
 from native.library import ffi, lib
 
 _log = logging.getLogger(__name__)
@@ -117,20 +118,8 @@ class Memory:
 
     def before(self) -> Known | None:
         """What the last engine knew; None if there was none, or it left nothing that can be read."""
-        file = self._current / "flows"
-        if not file.exists():
-            return None
-        failed = ffi.new("int *")
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            native = lib.durable_open(descriptor, failed)
-        finally:
-            os.close(descriptor)
-        if not native:
-            _log.warning("%s: not the flows of this version, so connections begin anew", file)
-            return None
-        native = ffi.gc(native, lib.durable_close)
-        return Known(native, tuple(_clients(native, self._current / "names")))
+        native = _open(self._current / "flows")
+        return Known(native, tuple(_clients(native, self._current / "names"))) if native else None
 
     def done(self) -> None:
         """All that is to be known from before is known: this is the memory that counts now."""
@@ -146,6 +135,32 @@ class Memory:
         if self._held >= 0:
             os.close(self._held)
             self._held = -1
+
+
+def left_behind(folder: Path) -> Iterator[SavedFlow]:
+    """The flows that an engine which runs no more has left in its folder, without the names of their Services."""
+    native, now = _open(folder / "current" / "flows"), lib.worker_now()
+    for number in range(1, native.flow_count if native else 0):
+        flow = native.flows[number]
+        if flow.deadline > now and flow.tuples[0].family:
+            yield saved_flow(flow, "", now)
+
+
+def _open(file: Path) -> Any:
+    """The flows in a file; None if it is not there, or of another version."""
+    failed = ffi.new("int *")
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        native = lib.durable_open(descriptor, failed)
+    finally:
+        os.close(descriptor)
+    if not native:
+        _log.warning("%s: not the flows of this version, so connections begin anew", file)
+        return None
+    return ffi.gc(native, lib.durable_close)
 
 
 def forget(folder: Path) -> None:

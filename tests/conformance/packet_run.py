@@ -288,6 +288,23 @@ class HeldConnection:
         self._socket.close()
 
 
+class HeldFlow:
+    """The same with datagrams from one port."""
+
+    def __init__(self, machine: Namespace, address: str, port: int) -> None:
+        self._socket = machine.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.settimeout(PATIENCE)
+        self._socket.connect((address, port))
+
+    def ask(self) -> tuple[str, str]:
+        self._socket.send(b"who\n")
+        pod, peer, _ = self._socket.recv(1 << 10).decode().split()
+        return pod, peer
+
+    def close(self) -> None:
+        self._socket.close()
+
+
 def forget_flows() -> None:
     """Empty the connection tracking table of the namespace that the calling thread is in."""
     with contextlib.closing(NFCTSocket()) as conntrack:

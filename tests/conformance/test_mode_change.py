@@ -10,17 +10,34 @@ import pytest
 
 from conformance.cases import Probe, load
 from conformance.control_plane import ControlPlane
-from conformance.packet_run import MODES, PATIENCE, HeldConnection, Mode, ask, forget_flows
-from conformance.setting import ADDRESSES
-from conformance.words import CLUSTER_IP, case, http, piece, service, step
+from conformance.packet_run import (
+    MODES,
+    PATIENCE,
+    ClosableDataplane,
+    HeldConnection,
+    HeldFlow,
+    Mode,
+    ask,
+    forget_flows,
+)
+from conformance.words import BOTH, CLUSTER_IP, CLUSTER_IP6, N1, N1_6, case, dns, http, piece, service, step
 from dataplane.ipvs import IpvsDataplane
+from dataplane.userspace.dataplane import UserspaceDataplane
 from lab.network.network import Network
 
 pytestmark = pytest.mark.kernel
 
-N1 = ADDRESSES["n1"][0]
-WAYS = (("c1", CLUSTER_IP, 80), ("n1", CLUSTER_IP, 80), ("x1", N1, 30080))  #: client, address, port
-(CASE,) = load([case("mode-change", step(service(http(30080)), piece("b1", "b3")))])
+WAYS = (  #: client, address, port
+    ("c1", CLUSTER_IP, 80),
+    ("n1", CLUSTER_IP, 80),
+    ("b1", CLUSTER_IP, 80),
+    ("x1", N1, 30080),
+    ("c1", CLUSTER_IP6, 80),
+    ("x1", N1_6, 30080),
+)
+DATAGRAMS = (("c1", CLUSTER_IP, 53), ("x1", N1, 30053), ("c1", CLUSTER_IP6, 53))
+SERVICE = service(http(30080), dns(30053), clusterIPs=BOTH)
+(CASE,) = load([case("mode-change", step(SERVICE, piece("b1", "b3"), piece("b1", "b3", ipv6=True)))])
 
 
 #: One port of userspace mode is enough: the engine and its flows are the same behind all of them.
@@ -35,11 +52,16 @@ def _all_are_served(machines: Network) -> None:
 
 
 def _keeps_connections(old: Mode, new: Mode) -> bool:
-    """Where both modes leave them to the kernel, and where the engine takes over what the kernel knows of them.
+    """Nobody has seen yet what becomes of connections of IPVS in the engine, or of the engine's in IPVS."""
+    return {old.name, new.name} != {"ipvs", "userspace"}
 
-    What the engine knows, the kernel is not told; and nobody has seen yet what becomes of connections of IPVS.
-    """
-    return old.name != "userspace" and (old.name, new.name) != ("ipvs", "userspace")
+
+def _leave(dataplane: ClosableDataplane) -> None:
+    """What translates by itself knows more than its rules, and not just forgets it."""
+    if isinstance(dataplane, IpvsDataplane | UserspaceDataplane):
+        dataplane.leave()
+    else:
+        dataplane.cleanup()
 
 
 @pytest.mark.parametrize(("old", "new"), list(permutations(_TRIED, 2)), ids=lambda mode: mode.name)
@@ -52,14 +74,15 @@ def test_new_connections_are_served_all_the_time_and_those_that_can_be_kept_stay
     try:
         with ExitStack() as held:
             n1.call(partial(before.apply, table))
-            ways = WAYS if _keeps_connections(old, new) else ()
-            connections = [held.enter_context(closing(HeldConnection(machines[c], a, p))) for c, a, p in ways]
+            connections: list[HeldConnection | HeldFlow] = []
+            if _keeps_connections(old, new):
+                connections += [held.enter_context(closing(HeldConnection(machines[c], a, p))) for c, a, p in WAYS]
+                connections += [held.enter_context(closing(HeldFlow(machines[c], a, p))) for c, a, p in DATAGRAMS]
             answers = [connection.ask() for connection in connections]
             n1.call(partial(after.apply, table))
             assert [connection.ask() for connection in connections] == answers
             _all_are_served(machines)
-            # IPVS remembers its connections with its virtual servers, so those go last.
-            n1.call(before.leave if isinstance(before, IpvsDataplane) else before.cleanup)
+            n1.call(partial(_leave, before))
             assert [connection.ask() for connection in connections] == answers
             _all_are_served(machines)
             assert not n1.call(after.audit)
