@@ -33,6 +33,7 @@ from svcplane.logs import set_up_logging
 from svcplane.modes import (
     IptablesFlags,
     ModeFlags,
+    check_here,
     clean_up,
     make_dataplane,
     make_room,
@@ -73,8 +74,7 @@ def run(args: argparse.Namespace) -> int:
             set_up_mode(configuration)
             return 0
         _access(args, configuration)  # what is of no use is said before anything on this host changes
-        if configuration.mode == "userspace":
-            OwnFlags.given(args).userspace.check_here()
+        check_here(configuration, _mode_flags(args))
         _set_up_host(configuration, OwnFlags.given(args))
         return asyncio.run(_run(args, configuration))
     except DataplaneError as error:
@@ -152,6 +152,11 @@ def _access(args: argparse.Namespace, configuration: KubeProxyConfiguration) -> 
     return connect(configuration.client_connection.kubeconfig, master=getattr(args, "master", ""))
 
 
+def _mode_flags(args: argparse.Namespace) -> ModeFlags:
+    given = {name: vars(args)[flag] for name in IptablesFlags._fields if (flag := f"iptables_{name}") in vars(args)}
+    return ModeFlags(IptablesFlags(**given), OwnFlags.given(args).userspace)
+
+
 async def _run(args: argparse.Namespace, configuration: KubeProxyConfiguration) -> int:
     """Until SIGTERM or SIGINT. What is programmed stays, so that packets flow while the next agent starts.
 
@@ -178,8 +183,7 @@ async def _run(args: argparse.Namespace, configuration: KubeProxyConfiguration) 
 
 async def _run_agent(args: argparse.Namespace, configuration: KubeProxyConfiguration) -> None:
     access, own = _access(args, configuration), OwnFlags.given(args)
-    given = {name: vars(args)[flag] for name in IptablesFlags._fields if (flag := f"iptables_{name}") in vars(args)}
-    dataplane = make_dataplane(configuration, ModeFlags(IptablesFlags(**given), own.userspace))
+    dataplane = make_dataplane(configuration, _mode_flags(args))
     try:
         async with Client(access) as client:
             leave = partial(remove_predecessors, configuration.mode, kube_proxy_too=not own.keep_kube_proxy_rules)
@@ -216,6 +220,7 @@ async def _next_configuration(
             if new == configuration:
                 continue
             _access(args, new)
+            check_here(new, _mode_flags(args))
             _set_up_host(new, OwnFlags.given(args))
         except (InputError, ApiServerError) as error:
             _log.error("the changed configuration is not used: %s", error)

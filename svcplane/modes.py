@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from controller.configuration.schema import KubeProxyConfiguration
 from dataplane.conntrack_room import ConntrackRoom
 from dataplane.conntrack_traffic import ConntrackTraffic
-from dataplane.interface import Dataplane
+from dataplane.errors import InputError
+from dataplane.interface import Dataplane, DataplaneError
 from dataplane.iptables import IptablesDataplane, choose_variant
 from dataplane.iptables.chain import Layout
 from dataplane.iptables.sysctl import route_localnet
@@ -94,6 +96,36 @@ def make_dataplane(configuration: KubeProxyConfiguration, flags: ModeFlags) -> C
     InputError if this host is not as the flags want it, or they are wrong.
     """
     return _MODES[configuration.mode](configuration, flags)
+
+
+def check_here(configuration: KubeProxyConfiguration, flags: ModeFlags) -> None:
+    """InputError, one line, if this host lacks what the mode needs, and that shows before anything is changed."""
+    flags.userspace.check_here()
+    if configuration.mode != "userspace":  # whose engine is too large to be made only to look
+        with _said_of(configuration.mode):
+            make_dataplane(configuration, flags).close()
+
+
+def try_out(configuration: KubeProxyConfiguration, flags: ModeFlags) -> None:
+    """Carry out an empty table, and remove it again: all that the mode asks of a kernel is asked.
+
+    In the calling thread's network namespace, which must be one where nothing is lost. InputError, one line, if
+    something is missing.
+    """
+    with _said_of(configuration.mode), contextlib.closing(make_dataplane(configuration, flags)) as dataplane:
+        try:
+            dataplane.apply(ForwardingTable())
+        finally:
+            dataplane.cleanup()
+
+
+@contextlib.contextmanager
+def _said_of(mode: str) -> Iterator[None]:
+    """What a dataplane lacks here is something that whoever chose the mode must be told."""
+    try:
+        yield
+    except DataplaneError as error:
+        raise InputError(f"mode {mode}: {str(error).removeprefix(f'{mode}: ')}") from error
 
 
 def set_up_mode(configuration: KubeProxyConfiguration) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from lab.network.syscalls import unshare_network
+from lab.network import namespace
 
 # A slow machine is no reason to fail.
 settings.register_profile("svcplane", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -45,23 +44,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def in_new_namespace() -> Callable[[Callable[[], Any]], Any]:
     """Call a function in a thread with a network namespace of its own, which ends with its sockets."""
-
-    def call(work: Callable[[], Any]) -> Any:
-        outcome: list[Any] = []
-        failure: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                unshare_network()
-                outcome.append(work())
-            except BaseException as error:
-                failure.append(error)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-        if failure:
-            raise failure[0]
-        return outcome[0]
-
-    return call
+    return namespace.in_new_namespace

@@ -131,6 +131,16 @@ class Namespace:
         return {name.split(".")[1] for name in _names() if name.startswith(PREFIX) and name.count(".") >= 2}
 
 
+def in_new_namespace(function: Callable[[], T]) -> T:
+    """What `function` returns (or raises) in a network namespace of its own, without a name, that ends with it."""
+
+    def inside() -> T:
+        syscalls.unshare_network()
+        return function()
+
+    return _in_thread(inside)
+
+
 def _bring_up_loopback() -> None:
     """`lo` of the calling thread's namespace, with the one ioctl that this takes (netdevice(7))."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:

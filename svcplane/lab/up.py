@@ -10,13 +10,16 @@ import time
 from rich.console import Console
 
 from controller.configuration.check import MODES
+from controller.configuration.schema import KubeProxyConfiguration
 from dataplane.errors import InputError
 from lab.cluster.options import FAMILIES, NO_PROXY, LabOptions, lab_options
 from lab.cluster.state import LabState, StateDirectory
-from lab.cluster.up import LabError, up
+from lab.cluster.up import LabError, require_root, up
+from lab.network.namespace import in_new_namespace
 from lab.network.topology import CLUSTER_CIDRS, MOST_NODES, SERVICE_CIDRS
 from svcplane.flags import words
 from svcplane.lab.common import DEFAULT_NAME, add_name, counted
+from svcplane.modes import ModeFlags, try_out
 from svcplane.userspace_flags import PORTS, UserspaceFlags
 
 OUR_AGENT = (sys.executable, "-m", "svcplane.main", "agent")
@@ -66,12 +69,16 @@ def run(args: argparse.Namespace) -> int:
     # Other agents may have other modes; ours would say this too, but only once the network is there.
     if args.agent == OUR_AGENT and args.proxy_mode not in (*MODES, NO_PROXY):
         raise InputError(f"--proxy-mode: {args.proxy_mode!r} is none of {', '.join((*MODES, NO_PROXY))}")
+    agent = agent_command(args)
+    if args.agent == OUR_AGENT and args.proxy_mode != NO_PROXY:
+        require_root()
+        _try_out(args.proxy_mode, UserspaceFlags(args.userspace_port) if args.userspace_port else UserspaceFlags())
     options = lab_options(
         name=args.name,
         nodes=args.nodes,
         family=args.ip_family,
         proxy_mode=args.proxy_mode,
-        agent=agent_command(args),
+        agent=agent,
         cluster_cidrs=args.cluster_cidr,
         service_cidrs=args.service_cidr,
     )
@@ -83,6 +90,12 @@ def run(args: argparse.Namespace) -> int:
         return 1
     _say_how_to_use(state, time.monotonic() - start)
     return 0
+
+
+def _try_out(mode: str, userspace: UserspaceFlags) -> None:
+    """InputError if this kernel cannot do what the agents will ask of it: they would end again and again."""
+    configuration = KubeProxyConfiguration(mode=mode)
+    in_new_namespace(lambda: try_out(configuration, ModeFlags(userspace=userspace)))
 
 
 def _start(options: LabOptions) -> LabState:
