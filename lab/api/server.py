@@ -127,6 +127,8 @@ class ApiServer:
             raise
         except web.HTTPRequestEntityTooLarge:
             return _refusal(ApiError(413, "RequestEntityTooLarge", f"the limit of a body is {_BODY_LIMIT} bytes"))
+        except RecursionError:
+            return _refusal(errors.bad_request("the body is nested too deeply"))
         except Exception as why:
             _log.exception("%s %s", request.method, request.path_qs)
             return _refusal(errors.internal(f"{type(why).__name__}: {why}"))

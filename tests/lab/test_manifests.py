@@ -10,6 +10,7 @@ from dataplane.errors import InputError
 from lab.manifests import load, parse
 
 SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n"
+MUCH = "a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10))
 
 
 def test_documents_are_read_in_order_and_empty_ones_skipped() -> None:
@@ -28,6 +29,12 @@ def test_json_is_read_too() -> None:
     assert found.object["kind"] == "Service"
 
 
+def test_a_character_that_json_writes_in_two_halves_is_one() -> None:
+    text = '{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "labels": {"a": "\\ud83d\\ude00"}}}'
+    (found,) = parse(text, "f.json")
+    assert found.object["metadata"]["labels"] == {"a": "\U0001f600"}
+
+
 def test_times_stay_texts_as_the_api_has_them() -> None:
     text = SERVICE.replace("name: web", 'name: web, annotations: {at: "x"}, creationTimestamp: 2026-01-01T00:00:00Z')
     (found,) = parse(text, "f.yaml")
@@ -43,6 +50,8 @@ def test_times_stay_texts_as_the_api_has_them() -> None:
         ("apiVersion: v1\nkind: Service", "f.yaml: metadata.name is missing"),
         (f"{SERVICE}---\napiVersion: v1\n", "f.yaml, document 2: kind is missing"),
         (f"{SERVICE}kind: Pod\n", "f.yaml, line 4: is no YAML: the key 'kind' comes twice"),
+        (f"{SERVICE}spec: &a {{x: *a}}\n", "f.yaml, line 4: is no YAML: an alias stands for what it is in"),
+        (f"{SERVICE}{MUCH}", "f.yaml, line 10: is no YAML: aliases make it too large"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line_with_its_place(text: str, message: str) -> None:

@@ -12,7 +12,7 @@ from lab.api.errors import bad_request, unsupported_media_type
 from lab.api.http import protobuf
 from lab.api.http.answers import JSON
 from lab.api.schema import Record
-from lab.text_yaml import TextLoader
+from lab.text_yaml import TextLoader, whole_characters
 
 _YAML = ("application/yaml", "application/apply-patch+yaml")
 _ACCEPTED = (JSON, "application/yaml", protobuf.MEDIA_TYPE)
@@ -36,12 +36,26 @@ def parse_body(body: bytes, media_type: str, shape: Record) -> tuple[Any, list[s
             value = yaml.load(body, _YamlLoader)
         elif media_type == JSON or media_type.endswith("+json") or not media_type:
             value = json.loads(body, object_pairs_hook=_object)
+            if b"\\u" in body:
+                value = _whole(value)
         else:
             raise unsupported_media_type(media_type, _ACCEPTED)
     except (ValueError, yaml.YAMLError) as why:
         reason = " ".join(str(why).split())
         raise bad_request(f"couldn't get version/kind; json parse error: {reason}") from None
     return value, list(_twice(value, ""))
+
+
+def _whole(value: Any) -> Any:
+    """The same value, in which every text is made of whole characters."""
+    if isinstance(value, str):
+        return whole_characters(value)
+    if isinstance(value, list):
+        value[:] = map(_whole, value)
+    elif isinstance(value, dict):
+        for key in list(value):
+            value[whole_characters(key)] = _whole(value.pop(key))
+    return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

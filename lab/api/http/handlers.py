@@ -22,6 +22,7 @@ from lab.api.kinds.meta import DELETE_OPTIONS
 from lab.api.patches import Kind
 from lab.api.renaming import from_stored, to_stored
 from lab.api.scale import scale_of, scaled
+from lab.api.schema import Decoder, WrongType
 from lab.api.store import Store
 
 APPLY = "application/apply-patch+yaml"
@@ -208,10 +209,13 @@ class Handlers:
         return Answer(request.view.many(target.resource, page.items, {"resourceVersion": str(page.version)}))
 
     def _delete_options(self, request: Request) -> dict[str, Any]:
-        body: Any = {}
+        given: Object = {}
         if request.body.strip():
             body, _ = parse_body(request.body, request.media_type, DELETE_OPTIONS)
-        given: Object = body if isinstance(body, dict) else {}
+            try:
+                given = Decoder().decode(DELETE_OPTIONS, body if body is not None else {})
+            except WrongType as why:
+                raise errors.bad_request(f"the body cannot be handled as DeleteOptions: {why}") from None
         query = request.query
         grace = ask.number(query, "gracePeriodSeconds")
         default = "Orphan" if given.get("orphanDependents") else "Background"

@@ -45,8 +45,8 @@ def _step(document: Any, operation: Any) -> Any:
     return document
 
 
-def _pointer(text: str) -> list[str]:
-    if text and not text.startswith("/"):
+def _pointer(text: object) -> list[str]:
+    if not isinstance(text, str) or (text and not text.startswith("/")):
         raise PatchError(f"json patch: a path begins with a slash: {text!r}")
     return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
 

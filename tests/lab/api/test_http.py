@@ -89,6 +89,13 @@ class TestVerbs:
         code, made, _ = client.send("POST", CONFIG_MAPS_PATH, body, kind="application/yaml")
         assert (code, made["data"]) == (201, {"day": "2020-01-01"})
 
+    @pytest.mark.parametrize("kind", ["application/json", "application/yaml"])
+    def test_half_a_character_does_not_spoil_the_lists_it_is_in(self, client: Client, kind: str) -> None:
+        body = b'{"metadata": {"name": "a"}, "data": {"half": "\\ud83d!", "two": "\\ud83d\\ude00"}}'
+        assert client.send("POST", CONFIG_MAPS_PATH, body, kind=kind)[0] == 201
+        (item,) = client.get(CONFIG_MAPS_PATH)["items"]
+        assert item["data"] == {"half": "\ufffd!", "two": "\U0001f600"}
+
     def test_server_side_apply_makes_or_merges(self, client: Client) -> None:
         path, kind = f"{CONFIG_MAPS_PATH}/a?fieldManager=m", "application/apply-patch+yaml"
         assert client.send("PATCH", path, config_map("a", x="1", y="1"), kind=kind)[0] == 201
@@ -157,6 +164,21 @@ class TestRefusals:
         assert client.send("POST", CONFIG_MAPS_PATH, b"a: [", kind="application/yaml")[0] == 400
         assert client.send("POST", CONFIG_MAPS_PATH, b"x", kind="text/plain")[0] == 415
         assert client.send("POST", CONFIG_MAPS_PATH, b"[]")[0] == 400
+
+    def test_a_body_that_is_nested_too_deeply(self, client: Client) -> None:
+        for kind in ("application/json", "application/yaml"):
+            assert client.send("POST", CONFIG_MAPS_PATH, b'{"a":' * 3000 + b"1" + b"}" * 3000, kind=kind)[0] == 400
+        deep = b'{"metadata": {"name": "a"}, "spec": {"affinity": ' + b'{"a":' * 900 + b"1" + b"}" * 902
+        assert client.send("POST", "/api/v1/namespaces/default/pods", deep)[0] == 400
+
+    @pytest.mark.parametrize(
+        "options",
+        [{"gracePeriodSeconds": "1"}, {"preconditions": []}, {"preconditions": {"uid": 1}}, {"dryRun": "All"}, 5],
+    )
+    def test_options_of_the_wrong_type(self, client: Client, options: Any) -> None:
+        client.send("POST", CONFIG_MAPS_PATH, config_map("a"))
+        assert client.send("DELETE", f"{CONFIG_MAPS_PATH}/a", options)[0] == 400
+        assert client.get(f"{CONFIG_MAPS_PATH}/a")
 
     def test_a_method_that_makes_no_sense(self, client: Client) -> None:
         assert client.send("PUT", CONFIG_MAPS_PATH, {})[0] == 405

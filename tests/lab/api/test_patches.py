@@ -84,6 +84,9 @@ class TestJsonPatch:
             {"op": "add", "path": "a", "value": 1},
             {"op": "grow", "path": "/a", "value": 1},
             {"op": "add", "path": "/b"},
+            {"op": "add", "path": 5, "value": 1},
+            {"op": "copy", "from": None, "path": "/b"},
+            {"op": [], "path": "/a"},
             "nonsense",
         ],
     )
