@@ -56,6 +56,11 @@ static struct engine *engine_carve(struct engine *engine, struct arena *arena, c
 	held_carve(&engine->held, arena, config->held);
 	for (unsigned int i = 0; i < 2; i++)
 		service_carve(&engine->tables[i], arena, &config->limits);
+	/* Enough for the pools of two tables that have none in common. */
+	names_carve(&engine->names.turns, arena, 2 * config->limits.pools);
+	struct service_turn *turns = arena_take(arena, 2 * (size_t)config->limits.pools + 1, sizeof(*turns));
+	for (unsigned int i = 0; i < 2; i++)
+		engine->tables[i].turns = turns;
 	return engine;
 }
 
@@ -90,6 +95,7 @@ struct engine *engine_create(const struct engine_config *config)
 	engine->names.tallies.key = config->key;
 	engine->names.tallies.tallies = engine->flows.tallies;
 	engine->names.members.key = config->key;
+	engine->names.turns.key = config->key;
 	engine->tables[0].key = config->key;
 	engine->tables[1].key = config->key;
 	return engine;
@@ -143,13 +149,13 @@ static struct service_table *other_table(struct engine *engine)
  *
  * Packets may be sent through meanwhile, by another thread.
  *
- * Return: SERVICE_OK, or what is wrong with the image; then the next image that is loaded must be whole
+ * Return: IMAGE_OK, or what is wrong with the image; then the next image that is loaded must be whole
  */
-enum service_error engine_load(struct engine *engine, const struct service_image *image)
+enum image_error engine_load(struct engine *engine, const struct image *image)
 {
-	enum service_error error = update_apply(other_table(engine), image, &engine->names);
+	enum image_error error = update_apply(other_table(engine), image, &engine->names);
 
-	engine->loaded = error == SERVICE_OK;
+	engine->loaded = error == IMAGE_OK;
 	return error;
 }
 
@@ -185,13 +191,17 @@ void engine_swap(struct engine *engine)
  *
  * Packets may be sent through meanwhile, by another thread.
  *
- * Return: SERVICE_OK; or what went wrong, and then the next image that is loaded must be whole
+ * Return: IMAGE_OK; or what went wrong, and then the next image that is loaded must be whole
  */
-enum service_error engine_catch_up(struct engine *engine, const struct service_image *image)
+enum image_error engine_catch_up(struct engine *engine, const struct image *image)
 {
 	struct service_table *table = other_table(engine);
-	enum service_error error = update_apply(table, image, &engine->names);
+	enum image_error error = IMAGE_OK;
 
+	if (image->whole)
+		update_copy(table, engine_table(engine), &engine->names);
+	else
+		error = update_apply(table, image, &engine->names);
 	table->ended = (struct service_ended){0};
 	return error;
 }

@@ -124,7 +124,7 @@ struct engine {
 	struct affinity_table affinities;
 	struct fragment_table fragments;
 	struct held_table held;
-	struct update_names names;
+	struct pool_names names;
 	struct service_table tables[2];
 	unsigned int current;
 	bool loaded;
@@ -142,9 +142,9 @@ void engine_destroy(struct engine *engine);
 size_t engine_memory(const struct engine *engine);
 uint32_t engine_without_maglev(const struct engine *engine);
 
-enum service_error engine_load(struct engine *engine, const struct service_image *image);
+enum image_error engine_load(struct engine *engine, const struct image *image);
 void engine_swap(struct engine *engine);
-enum service_error engine_catch_up(struct engine *engine, const struct service_image *image);
+enum image_error engine_catch_up(struct engine *engine, const struct image *image);
 bool engine_settle(struct engine *engine, uint32_t entries);
 bool engine_ask_flow(struct engine *engine, struct flow *flow);
 void engine_run(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets, size_t count,

@@ -145,3 +145,13 @@ void index_clear(struct index *index)
 {
 	memset(index->buckets, 0, ((size_t)index->mask + 1) * sizeof(*index->buckets));
 }
+
+/**
+ * index_copy() - Have the same in an index as in another
+ * @index:	The index
+ * @from:	The other, which was made for as many references
+ */
+void index_copy(struct index *index, const struct index *from)
+{
+	memcpy(index->buckets, from->buckets, ((size_t)index->mask + 1) * sizeof(*index->buckets));
+}

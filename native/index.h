@@ -58,6 +58,7 @@ void index_carve(struct index *index, struct arena *arena, uint32_t references);
 void index_insert(struct index *index, uint32_t hash, uint32_t reference);
 bool index_remove(struct index *index, uint32_t hash, uint32_t reference);
 void index_clear(struct index *index);
+void index_copy(struct index *index, const struct index *from);
 
 /**
  * index_prefetch() - Have the bucket of a hash brought into the cache

@@ -113,6 +113,16 @@ uint32_t names_take(struct names *names, const struct name *name)
 }
 
 /**
+ * names_hold() - Hold a number once more
+ * @names:	The numbers
+ * @number:	What somebody holds
+ */
+void names_hold(struct names *names, uint32_t number)
+{
+	names->names[number].holders++;
+}
+
+/**
  * names_give_back() - Hold a number no longer
  * @names:	The numbers
  * @number:	What names_take() gave

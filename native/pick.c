@@ -2,16 +2,17 @@
 /* pick.c - which backend of a pool a new connection gets */
 #include "pick.h"
 
+#include "names.h"
+
 #define MILLISECONDS UINT64_C(1000)
 
 /* The backend that a number below the sum of the weights belongs to. */
-static uint32_t position_of(const struct service_table *table, const struct service_pool *pool, uint32_t total,
-			    uint32_t number)
+static uint32_t position_of(const struct service_table *table, const struct service_pool *pool, uint32_t number)
 {
 	const uint32_t *shares = table->shares + pool->first;
 	uint32_t from = 0, to = pool->count - 1;
 
-	if (total == pool->count)
+	if (pool->total == pool->count)
 		return number;
 	/* The answer is in [from, to]: the first whose share reaches beyond the number. */
 	while (from < to) {
@@ -25,14 +26,73 @@ static uint32_t position_of(const struct service_table *table, const struct serv
 	return from;
 }
 
-static uint32_t next_turn(struct service_draw *draw, uint32_t chance)
+/* The last number that belongs to a backend. */
+static uint32_t last_number(const struct service_table *table, const struct service_pool *pool, uint32_t position)
 {
-	/* A new table begins anywhere: if it began with the first, frequent changes would favour that. */
-	if (draw->turn == SERVICE_NO_TURN)
-		draw->turn = random_scaled(chance, draw->total);
+	return pool->total == pool->count ? position : table->shares[pool->first + position] - 1;
+}
+
+static uint32_t greatest_common_divisor(uint32_t a, uint32_t b)
+{
+	while (b > 0) {
+		uint32_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
+/*
+ * From one turn to the next in a round of @total turns, so that every number comes once in a round. Where weights make
+ * several numbers of one backend, they stand side by side: steps of about the golden ratio spread them over the round.
+ */
+static uint32_t choose_step(uint32_t total, uint32_t count)
+{
+	uint32_t step = (uint32_t)((uint64_t)total * 618 / 1000);
+
+	if (total == count)
+		return 1;
+	while (greatest_common_divisor(total, step) != 1)
+		step++;
+	return step;
+}
+
+/*
+ * Goes on in a pool that is not as it was at the last turn: after the backend that had it; or, if that is gone, with the
+ * one that is now in its place, which was behind it. One that nobody had a turn of begins anywhere: if all began with the
+ * first, Services of few connections would favour that.
+ */
+static uint32_t resume_turn(const struct service_table *table, const struct service_pool *pool,
+			    struct service_turn *turn, uint32_t chance)
+{
+	const struct service_backend *backends = table->backends + pool->first;
+	bool is_first = turn->tally == NAMES_NONE;
+
+	turn->total = pool->total;
+	turn->step = choose_step(pool->total, pool->count);
+	if (is_first)
+		return random_scaled(chance, pool->total);
+	for (uint32_t i = 0; i < pool->count; i++) {
+		if (backends[i].tally == turn->tally)
+			return (uint32_t)(((uint64_t)last_number(table, pool, i) + turn->step) % turn->total);
+	}
+	return turn->number < pool->total ? turn->number : 0;
+}
+
+static uint32_t next_turn(const struct service_table *table, const struct service_pool *pool, uint32_t chance)
+{
+	const struct service_backend *backends = table->backends + pool->first;
+	struct service_turn *turn = &table->turns[pool->slot];
+
+	if (turn->total == pool->total && backends[position_of(table, pool, turn->number)].tally == turn->tally)
+		turn->number = (uint32_t)(((uint64_t)turn->number + turn->step) % turn->total);
 	else
-		draw->turn = (uint32_t)(((uint64_t)draw->turn + draw->step) % draw->total);
-	return draw->turn;
+		turn->number = resume_turn(table, pool, turn, chance);
+	uint32_t position = position_of(table, pool, turn->number);
+
+	turn->tally = backends[position].tally;
+	return position;
 }
 
 /* Whether one has less to do than the other, for its weight. */
@@ -72,24 +132,23 @@ const struct service_backend *pick_backend(const struct service_table *table, co
 					   const struct flow_tally *tallies, uint32_t hash, uint32_t chance)
 {
 	const struct service_backend *backends = table->backends + pool->first;
-	struct service_draw *draw = &table->draws[pool - table->pools];
 
 	if (pool->count == 1)
 		return backends;
 	switch ((enum service_pick)pool->pick) {
 	case SERVICE_ROUND_ROBIN:
-		return &backends[position_of(table, pool, draw->total, next_turn(draw, chance))];
+		return &backends[next_turn(table, pool, chance)];
 	case SERVICE_LEAST_CONNECTIONS:
 		return &backends[pick_least(table, pool, tallies, random_scaled(chance, pool->count))];
 	case SERVICE_MAGLEV:
-		if (draw->turn == SERVICE_NO_TURN) /* There was no table left for this pool. */
+		if (pool->slot == SERVICE_NO_SLOT) /* There was no table left for this pool. */
 			break;
-		return &backends[table->maglevs[(size_t)draw->turn * MAGLEV_SLOTS + maglev_slot(hash)]];
+		return &backends[table->maglevs[(size_t)pool->slot * MAGLEV_SLOTS + maglev_slot(hash)]];
 	case SERVICE_RANDOM:
 	case SERVICE_PICKS:
 		break;
 	}
-	return &backends[position_of(table, pool, draw->total, random_scaled(chance, draw->total))];
+	return &backends[position_of(table, pool, random_scaled(chance, pool->total))];
 }
 
 /**

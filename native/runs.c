@@ -2,14 +2,15 @@
 /* runs.c - which places of an array are taken, in runs of places side by side */
 #include "runs.h"
 
-#include <stddef.h>
+#include <string.h>
 
 /**
  * DOC: Theory of operation
  *
  * The backends of a pool lie side by side; pools come and go, and have few different lengths. A run that is given back
- * is kept whole, on the list of its length, for the next that is as long. Above RUNS_EXACT places a list holds all runs
- * of at least a power of two, and gives what is left over of one away for nothing.
+ * is kept whole, on the list of its length, for the next that is as long. The list goes through the first bytes of the
+ * runs themselves, so nothing is kept beside the array. Above RUNS_EXACT places a list holds all runs of at least a power
+ * of two, and gives what is left over of one away for nothing.
  *
  * So an array that is changed for long can run out of places while there are some in runs of another length. Nothing is
  * mended then: whoever fills the array fills it again from the start, where runs_take() gives place after place.
@@ -18,15 +19,15 @@
  */
 
 /**
- * runs_carve() - Take the memory for an array's book
+ * runs_begin() - Begin the book of an array, all of whose places are free
  * @runs:	The book
- * @arena:	Where from
- * @limit:	Places of the array
+ * @places:	The array
+ * @size:	Bytes of a place, at least 4
+ * @limit:	How many places
  */
-void runs_carve(struct runs *runs, struct arena *arena, uint32_t limit)
+void runs_begin(struct runs *runs, void *places, size_t size, uint32_t limit)
 {
-	*runs = (struct runs){.limit = limit};
-	runs->next = arena_take(arena, limit, sizeof(*runs->next));
+	*runs = (struct runs){.places = places, .size = size, .limit = limit};
 	runs_clear(runs);
 }
 
@@ -70,7 +71,7 @@ uint32_t runs_take(struct runs *runs, uint32_t count)
 	uint32_t first = *list;
 
 	if (first != RUNS_NONE) {
-		*list = runs->next[first];
+		memcpy(list, runs->places + first * runs->size, sizeof(*list));
 	} else if (count <= runs->limit - runs->fresh) {
 		first = runs->fresh;
 		runs->fresh += count;
@@ -93,7 +94,7 @@ void runs_give_back(struct runs *runs, uint32_t first, uint32_t count)
 		return;
 	uint32_t *list = list_of(runs, count, 0);
 
-	runs->next[first] = *list;
+	memcpy(runs->places + first * runs->size, list, sizeof(*list));
 	*list = first;
 	runs->used -= count;
 }

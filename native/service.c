@@ -35,20 +35,19 @@ void service_carve(struct service_table *table, struct arena *arena, const struc
 	table->pod_interfaces = arena_take(arena, SERVICE_INTERFACES, sizeof(*table->pod_interfaces));
 	table->pool_users = arena_take(arena, limits->pools, sizeof(*table->pool_users));
 	table->member_pools = arena_take(arena, (size_t)limits->members + 1, sizeof(*table->member_pools));
-	table->draws = arena_take(arena, limits->pools, sizeof(*table->draws));
 	table->shares = arena_take(arena, limits->backends, sizeof(*table->shares));
 	table->placed = arena_take(arena, limits->pools, sizeof(*table->placed));
 	table->maglevs = arena_take(arena, (size_t)limits->maglevs * MAGLEV_SLOTS, sizeof(*table->maglevs));
 	table->maglev_backends = arena_take(arena, MAGLEV_BACKENDS, sizeof(*table->maglev_backends));
 	index_carve(&table->frontend_index, arena, limits->frontends);
 	index_carve(&table->address_index, arena, limits->addresses);
-	runs_carve(&table->frontend_runs, arena, limits->frontends);
-	runs_carve(&table->pool_runs, arena, limits->pools);
-	runs_carve(&table->backend_runs, arena, limits->backends);
-	runs_carve(&table->endpoint_runs, arena, limits->endpoints);
-	runs_carve(&table->range_runs, arena, limits->ranges);
-	runs_carve(&table->address_runs, arena, limits->addresses);
-	runs_carve(&table->maglev_runs, arena, limits->maglevs);
+	runs_begin(&table->frontend_runs, table->frontends, sizeof(*table->frontends), limits->frontends);
+	runs_begin(&table->pool_runs, table->pools, sizeof(*table->pools), limits->pools);
+	runs_begin(&table->backend_runs, table->backends, sizeof(*table->backends), limits->backends);
+	runs_begin(&table->endpoint_runs, table->endpoints, sizeof(*table->endpoints), limits->endpoints);
+	runs_begin(&table->range_runs, table->ranges, sizeof(*table->ranges), limits->ranges);
+	runs_begin(&table->address_runs, table->addresses, sizeof(*table->addresses), limits->addresses);
+	runs_begin(&table->maglev_runs, table->maglevs, MAGLEV_SLOTS * sizeof(*table->maglevs), limits->maglevs);
 }
 
 /* The hash of an address, followed by at most three bytes. */

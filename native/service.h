@@ -82,20 +82,6 @@ struct service_verdict {
 };
 
 /**
- * struct service_key - What a frontend is known by
- * @address:	The address; unspecified for a NodePort
- * @port:	In network byte order
- * @protocol:	TUPLE_TCP, TUPLE_UDP or TUPLE_SCTP
- * @family:	TUPLE_IPV4 or TUPLE_IPV6
- */
-struct service_key {
-	struct address address;
-	uint16_t port;
-	uint8_t protocol;
-	uint8_t family;
-};
-
-/**
  * struct service_frontend - One address, protocol and port that is served
  * @address:		The address; unspecified for a NodePort
  * @port:		In network byte order
@@ -131,7 +117,9 @@ _Static_assert(sizeof(struct service_frontend) == 64, "a frontend is one cache l
  * @affinity:	Whose memory of clients it uses: a number of the caller's, or 0 for none
  * @seconds:	How long that memory lasts after the client's last new connection
  * @pick:	enum service_pick
- * @zero:	Always 0
+ * @total:	The sum of its backends' weights: numbers below it are drawn; set by the table
+ * @slot:	With SERVICE_ROUND_ROBIN: which of service_table.turns it has; with SERVICE_MAGLEV: which of
+ *		service_table.maglevs, or SERVICE_NO_SLOT if there is none for it; set by the table
  */
 struct service_pool {
 	uint32_t first;
@@ -140,7 +128,8 @@ struct service_pool {
 	uint32_t affinity;
 	uint32_t seconds;
 	uint32_t pick;
-	uint32_t zero[2];
+	uint32_t total;
+	uint32_t slot;
 };
 
 _Static_assert(sizeof(struct service_pool) == 32, "a pool lies in one cache line");
@@ -254,79 +243,6 @@ struct service_limits {
 };
 
 /**
- * struct service_counts - How long the arrays of an image are
- * @frontends:	...
- * @gone:	...
- * @pools:	...
- * @backends:	...
- * @endpoints:	...
- * @ranges:	...
- * @addresses:	...
- */
-struct service_counts {
-	uint32_t frontends;
-	uint32_t gone;
-	uint32_t pools;
-	uint32_t backends;
-	uint32_t endpoints;
-	uint32_t ranges;
-	uint32_t addresses;
-};
-
-/**
- * struct service_image - A table, or what changes in one, as flat arrays: the way it is handed over
- * @counts:		How long each array is
- * @whole:		1 if this is the whole table; 0 if what is not mentioned stays
- * @frontends:		Those that come, or come in the place of those with the same address, protocol, port and family
- * @gone:		Those that go; those that are not there do not matter
- * @pools:		What @frontends forward to
- * @backends:		The backends of a pool side by side
- * @endpoints:		Those of a frontend side by side
- * @ranges:		Likewise
- * @addresses:		What these addresses are from now on; with no role, nothing
- * @families:		For IPv4, then for IPv6: always mentioned
- * @pod_interfaces:	SERVICE_INTERFACES bytes: 1 where what comes in is from a local pod; always mentioned
- * @positions:		For each of @frontends where it is in the table from now on: is written, unless NULL
- */
-struct service_image {
-	struct service_counts counts;
-	uint32_t whole;
-	const struct service_frontend *frontends;
-	const struct service_key *gone;
-	const struct service_pool *pools;
-	const struct service_backend *backends;
-	const struct service_endpoint *endpoints;
-	const struct service_range *ranges;
-	const struct service_address *addresses;
-	struct service_family families[2];
-	const uint8_t *pod_interfaces;
-	uint32_t *positions;
-};
-
-/**
- * enum service_error - What is wrong with an image
- * @SERVICE_OK:			Nothing
- * @SERVICE_TOO_MANY:		More than the limits given when the engine was made; of what is not whole, perhaps only
- *				more than there is room for side by side
- * @SERVICE_BAD_FRONTEND:	A frontend refers to something that is not there, or says what does not exist
- * @SERVICE_BAD_POOL:		A pool is empty, is nobody's, or refers to backends that are not there
- * @SERVICE_BAD_BACKEND:	A backend of no family, or of no weight
- * @SERVICE_BAD_ADDRESS:	An address of no family
- * @SERVICE_BAD_FAMILY:		The ranges of a family are not there, or not of it
- *
- * An IPv4 address that is followed by anything but zeros is of no family, wherever it is.
- */
-enum service_error {
-	SERVICE_OK,
-	SERVICE_TOO_MANY,
-	SERVICE_BAD_FRONTEND,
-	SERVICE_BAD_POOL,
-	SERVICE_BAD_BACKEND,
-	SERVICE_BAD_ADDRESS,
-	SERVICE_BAD_FAMILY,
-};
-
-/**
  * struct service_ended - What the updates of a table have put an end to
  * @flows:	Flows, perhaps: a frontend is gone, or an endpoint serves it no more
  * @members:	Memories of clients, perhaps: no pool holds a backend any more
@@ -336,21 +252,24 @@ struct service_ended {
 	bool members;
 };
 
+/* In service_pool.slot: it has none. */
+#define SERVICE_NO_SLOT UINT32_MAX
+
 /**
- * struct service_draw - What a pool needs to pick, besides its backends
- * @total:	The sum of their weights: numbers below it are drawn
- * @step:	From one number to the next, with SERVICE_ROUND_ROBIN; no common divisor with @total
- * @turn:	The number drawn last, or SERVICE_NO_TURN; with SERVICE_MAGLEV: which of service_table.maglevs it has,
- *		or SERVICE_NO_TURN if there is none for it
+ * struct service_turn - Whose turn it was last, with SERVICE_ROUND_ROBIN
+ * @total:	service_pool.total of the pool that it was used for last
+ * @step:	From one number to the next; no common divisor with @total
+ * @number:	The number drawn last
+ * @tally:	service_backend.tally of the backend that had this number; 0 before the first
+ *
+ * Who has it is told by the backend, which keeps its tally, and not by the number, whose meaning changes with the pool.
  */
-struct service_draw {
+struct service_turn {
 	uint32_t total;
 	uint32_t step;
-	uint32_t turn;
+	uint32_t number;
+	uint32_t tally;
 };
-
-/* In service_draw.turn: nobody had one yet. */
-#define SERVICE_NO_TURN UINT32_MAX
 
 /**
  * struct service_table - A table that packets can be looked up in
@@ -367,8 +286,9 @@ struct service_draw {
  * @families:		For IPv4, then for IPv6
  * @pool_users:		By pool: how many verdicts forward to it
  * @member_pools:	By member: how many pools hold it
- * @draws:		By pool
- * @shares:		By backend: the sum of the weights of its pool, up to and with its own
+ * @shares:		By backend: the sum of the weights of its pool, up to and with its own; unless all are 1
+ * @turns:		By service_pool.slot. All else is only written while nobody looks up packets here; turns are
+ *			written by whoever does, and both tables of an engine have the same
  * @maglevs:		Tables of MAGLEV_SLOTS, one after the other
  * @maglev_backends:	Where they are built
  * @without_maglev:	Pools with SERVICE_MAGLEV that have none
@@ -397,8 +317,8 @@ struct service_table {
 	struct service_family families[2];
 	uint32_t *pool_users;
 	uint32_t *member_pools;
-	struct service_draw *draws;
 	uint32_t *shares;
+	struct service_turn *turns;
 	uint16_t *maglevs;
 	struct maglev_backend *maglev_backends;
 	uint32_t without_maglev;
@@ -463,7 +383,6 @@ static inline void service_prefetch_pool(const struct service_table *table, uint
 	const struct service_verdict *verdict = &table->frontends[reference - 1].verdicts[SERVICE_POD];
 
 	__builtin_prefetch(&table->pools[verdict->pool]);
-	__builtin_prefetch(&table->draws[verdict->pool], 1);
 }
 
 /**

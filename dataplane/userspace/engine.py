@@ -547,14 +547,14 @@ class Engine:
         """Load an image and put it in force. False if a whole one is needed; DataplaneError if that is refused."""
         self._full = True  # until it is in force: what has been loaded by then is not what the next one differs from
         error = lib.engine_load(self._engine, image.native)
-        if error == lib.SERVICE_TOO_MANY and not image.whole:
+        if error == lib.IMAGE_TOO_MANY and not image.whole:
             return False
-        if error != lib.SERVICE_OK:
+        if error != lib.IMAGE_OK:
             raise DataplaneError(f"the engine refused the table: {errors()[error]} ({self._limits})")
         if self._memory is not None and image.remembers:
             self._memory.note(self._owners.affinities(), self._members())
         self._do("access_settle", ffi.new("struct access_settle *", {"swap": True}))
-        if lib.engine_catch_up(self._engine, image.native) != lib.SERVICE_OK:
+        if lib.engine_catch_up(self._engine, image.native) != lib.IMAGE_OK:
             raise AssertionError("two tables that were changed alike are not alike")
         self._remember(image)
         return True

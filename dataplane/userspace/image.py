@@ -1,4 +1,4 @@
-"""What changes in a ForwardingTable, as the flat arrays that the engine takes (native/service.h, struct service_image).
+"""What changes in a ForwardingTable, as the flat arrays that the engine takes (native/service.h, struct image).
 
 Ten thousand Services are two hundred thousand structures, and Python makes one in about a microsecond. So they are made
 from columns, in C (native/columns.c): here nothing is done for each backend but to list it.
@@ -141,7 +141,7 @@ def encode(
     """
     columns = _Columns(owners, pick)
     rows = b"".join(map(columns.frontend, frontends))
-    native = ffi.new("struct service_image *")
+    native = ffi.new("struct image *")
     native.whole = whole
     native.pod_interfaces = interfaces = ffi.from_buffer("uint8_t[]", _pod_interfaces(around))
     native.positions = positions = ffi.new("uint32_t[]", max(len(frontends), 1))
@@ -149,7 +149,7 @@ def encode(
         _fill_family(native.families[number], columns, around, family)
     arrays = {
         "frontends": _frontends(rows, [f.key.address for f in frontends]),
-        "gone": ffi.from_buffer("struct service_key[]", b"".join(map(_key, gone))),
+        "gone": ffi.from_buffer("struct image_key[]", b"".join(map(_key, gone))),
         "pools": ffi.from_buffer("struct service_pool[]", b"".join(columns.pools)),
         "backends": _backends(columns.backends),
         "endpoints": _endpoints(columns.endpoints),

@@ -20,12 +20,12 @@ _PROTOCOLS = {protocol.number: protocol for protocol in Protocol}
 
 def errors() -> dict[int, str]:
     return {
-        lib.SERVICE_TOO_MANY: "it holds more than the limits allow",
-        lib.SERVICE_BAD_FRONTEND: "a frontend refers to something that is not there",
-        lib.SERVICE_BAD_POOL: "a pool is empty, or refers to backends that are not there",
-        lib.SERVICE_BAD_BACKEND: "a backend is of no family",
-        lib.SERVICE_BAD_ADDRESS: "an address is of no family",
-        lib.SERVICE_BAD_FAMILY: "a range of addresses is not there",
+        lib.IMAGE_TOO_MANY: "it holds more than the limits allow",
+        lib.IMAGE_BAD_FRONTEND: "a frontend refers to something that is not there",
+        lib.IMAGE_BAD_POOL: "a pool is empty, or refers to backends that are not there",
+        lib.IMAGE_BAD_BACKEND: "a backend is of no family",
+        lib.IMAGE_BAD_ADDRESS: "an address is of no family",
+        lib.IMAGE_BAD_FAMILY: "a range of addresses is not there",
     }
 
 

@@ -117,7 +117,7 @@ int main(int count, char **arguments)
 		return EXIT_FAILURE;
 	for (uint64_t i = 0; i < batches; i++) {
 		if (i % 100 == 0) {
-			expect(small_table_load(engine, i / 100 % SERVICE_PICKS) == SERVICE_OK, "the table is taken");
+			expect(small_table_load(engine, i / 100 % SERVICE_PICKS) == IMAGE_OK, "the table is taken");
 			engine_swap(engine);
 			(void)engine_settle(engine, UINT32_MAX);
 		}

@@ -23,7 +23,7 @@ static inline struct engine *small_engine(uint32_t flows)
 }
 
 /* One frontend for each protocol at 10.0.0.1 port 80, all masqueraded, with two backends each of which remembers. */
-static inline enum service_error small_table_load(struct engine *engine, enum service_pick pick)
+static inline enum image_error small_table_load(struct engine *engine, enum service_pick pick)
 {
 	static const uint8_t protocols[] = {TUPLE_TCP, TUPLE_UDP, TUPLE_SCTP};
 	struct service_frontend frontends[3];
@@ -33,7 +33,7 @@ static inline enum service_error small_table_load(struct engine *engine, enum se
 	};
 	const struct service_pool pool = {.count = 2, .owner = 1, .affinity = 1, .seconds = 1, .pick = pick};
 	const struct service_address address = {{{10, 0, 0, 1}}, TUPLE_IPV4, SERVICE_CLUSTER_IP, 0};
-	struct service_image image = {
+	struct image image = {
 		.counts = {.frontends = 3, .pools = 1, .backends = 2, .addresses = 1},
 		.whole = 1,
 		.frontends = frontends,

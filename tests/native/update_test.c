@@ -16,7 +16,7 @@ static void expect(bool truth, const char *what)
 }
 
 /* Loads a table whose only frontend rejects everybody, and says of its verdicts that they have this pool. */
-static enum service_error load(struct engine *engine, uint32_t pool)
+static enum image_error load(struct engine *engine, uint32_t pool)
 {
 	static const uint8_t nowhere[SERVICE_INTERFACES] = {0};
 	struct service_frontend frontend = {
@@ -26,7 +26,7 @@ static enum service_error load(struct engine *engine, uint32_t pool)
 		.family = TUPLE_IPV4,
 		.sources_first = SERVICE_ANYBODY,
 	};
-	const struct service_image image = {
+	const struct image image = {
 		.counts = {.frontends = 1},
 		.whole = 1,
 		.frontends = &frontend,
@@ -58,7 +58,7 @@ static void refuse_long_addresses(struct engine *engine)
 			.address = which == 7 ? wrong : right, .port = htons(80), .protocol = TUPLE_TCP,
 			.family = TUPLE_IPV4, .sources_count = 2, .serving_count = 1,
 		};
-		struct service_image image = {
+		struct image image = {
 			.counts = {1, 0, 1, 1, 1, 4, 1}, .whole = 1, .frontends = &frontend, .pools = &pool,
 			.backends = &backend, .endpoints = &endpoint, .ranges = ranges, .addresses = &address,
 			.pod_interfaces = nowhere,
@@ -67,7 +67,7 @@ static void refuse_long_addresses(struct engine *engine)
 		image.families[0].cidrs_first = 2;
 		image.families[0].cidrs_count = 2;
 		image.families[0].egress = right;
-		expect((engine_load(engine, &image) == SERVICE_OK) == (which == 8), "all addresses are of a family");
+		expect((engine_load(engine, &image) == IMAGE_OK) == (which == 8), "all addresses are of a family");
 	}
 }
 
@@ -76,13 +76,13 @@ static void settle_in_steps(void)
 {
 	struct engine *engine = small_engine(4);
 	const struct service_backend *backend;
-	struct service_image nothing = {.whole = 1};
+	struct image nothing = {.whole = 1};
 	static const uint8_t nowhere[SERVICE_INTERFACES] = {0};
 
-	if (!engine || small_table_load(engine, SERVICE_RANDOM) != SERVICE_OK)
+	if (!engine || small_table_load(engine, SERVICE_RANDOM) != IMAGE_OK)
 		abort();
 	engine_swap(engine);
-	expect(small_table_load(engine, SERVICE_RANDOM) == SERVICE_OK, "the other table follows");
+	expect(small_table_load(engine, SERVICE_RANDOM) == IMAGE_OK, "the other table follows");
 	backend = &engine_table(engine)->backends[0];
 	for (uint8_t i = 1; i <= 4; i++) {
 		struct affinity_entry *entry = affinity_add(&engine->affinities, 1, &(struct address){{i}}, 0);
@@ -90,7 +90,7 @@ static void settle_in_steps(void)
 		entry->member = backend->member;
 	}
 	nothing.pod_interfaces = nowhere;
-	expect(engine_load(engine, &nothing) == SERVICE_OK, "an empty table is taken");
+	expect(engine_load(engine, &nothing) == IMAGE_OK, "an empty table is taken");
 	engine_swap(engine);
 	expect(engine->affinities.used == 4, "putting a table in force looks at no client");
 	expect(!engine_settle(engine, 3) && engine->affinities.used == 1, "three entries were looked at");
@@ -105,9 +105,9 @@ int main(void)
 
 	if (!engine)
 		return EXIT_FAILURE;
-	expect(load(engine, 0) == SERVICE_OK, "a frontend without a pool is taken");
+	expect(load(engine, 0) == IMAGE_OK, "a frontend without a pool is taken");
 	/* What is fetched ahead of a packet does not ask whether the verdict forwards. */
-	expect(load(engine, UINT32_MAX) == SERVICE_BAD_FRONTEND, "a pool that is nowhere is refused, used or not");
+	expect(load(engine, UINT32_MAX) == IMAGE_BAD_FRONTEND, "a pool that is nowhere is refused, used or not");
 	refuse_long_addresses(engine);
 	settle_in_steps();
 	engine_destroy(engine);

@@ -68,6 +68,73 @@ def test_least_connections_evens_out_what_ended() -> None:
         assert [connect(node, port) for port in range(2000, 2003)] == ["10.244.2.3"] * 3
 
 
+def hosts(*numbers: int) -> tuple[str, ...]:
+    return tuple(f"10.244.2.{number}" for number in numbers)
+
+
+def served_by(*numbers: int, weights: tuple[int, ...] = ()) -> ForwardingTable:
+    """The Service of `web`, with these of its backends."""
+    pairs = zip(hosts(*numbers), weights or (1,) * len(numbers), strict=True)
+    pool = Pool(tuple(Backend(address, 8080, False, weight) for address, weight in pairs))
+    forward = Forward(pool, False)
+    key = FrontendKey(VIP, Protocol.TCP, 80)
+    return ForwardingTable({key: Frontend(key, "default/web:http", forward, forward, forward)})
+
+
+def at_the_turn_of(node: Node, number: int, ports: Iterator[int]) -> None:
+    while connect(node, next(ports)) != f"10.244.2.{number}":
+        pass
+
+
+@pytest.mark.parametrize(
+    ("after", "next_ones"),
+    [
+        pytest.param((0, 1, 2, 3), (2, 3, 0, 1), id="the same"),
+        pytest.param((0, 1, 2, 3, 4), (2, 3, 4, 0), id="one comes behind"),
+        pytest.param((0, 2, 3), (2, 3, 0, 2), id="the one that had it goes"),
+        pytest.param((1, 2, 3), (2, 3, 1, 2), id="one before it goes"),
+        pytest.param((0, 1), (0, 1, 0, 1), id="all behind it go"),
+        pytest.param((5, 6), (6, 5, 6, 5), id="all are others"),
+    ],
+)
+def test_round_robin_goes_on_from_where_it_stood_when_backends_change(
+    after: tuple[int, ...], next_ones: tuple[int, ...]
+) -> None:
+    with picking(Pick.ROUND_ROBIN, 4) as node:
+        ports = iter(range(1000, 2000))
+        at_the_turn_of(node, 1, ports)
+        node.engine.apply(served_by(*after))
+        assert tuple(connect(node, next(ports)) for _ in next_ones) == hosts(*next_ones)
+
+
+def test_round_robin_goes_on_when_another_service_comes() -> None:
+    with picking(Pick.ROUND_ROBIN, 4) as node:
+        ports = iter(range(1000, 2000))
+        at_the_turn_of(node, 1, ports)
+        node.engine.apply(ForwardingTable({**web(4).frontends, **webs([1]).frontends}))
+        assert [connect(node, next(ports)) for _ in range(3)] == list(hosts(2, 3, 0))
+
+
+def test_round_robin_goes_on_when_the_whole_table_is_loaded_anew() -> None:
+    with picking(Pick.ROUND_ROBIN, 4) as node:
+        ports = iter(range(1000, 2000))
+        at_the_turn_of(node, 1, ports)
+        node.engine.cleanup()
+        assert node.engine.apply(web(4)).full
+        assert [connect(node, next(ports)) for _ in range(3)] == list(hosts(2, 3, 0))
+
+
+def test_changes_without_end_leave_everyone_the_turns_of_its_weight() -> None:
+    """The backends change before each connection, and are again as they were before the next."""
+    with picking(Pick.ROUND_ROBIN, 1) as node:
+        shares: Counter[str] = Counter()
+        for port in range(1000, 1080):
+            node.engine.apply(served_by(0, 1, 2, 3, weights=(2, 1, 1, 1)))
+            node.engine.apply(served_by(0, 1, 2, weights=(2, 1, 1)))
+            shares[connect(node, port)] += 1
+    assert shares == dict(zip(hosts(0, 1, 2), (40, 20, 20), strict=True))
+
+
 def test_what_a_service_asks_for_comes_before_the_engines_own_way() -> None:
     with Engine(HOST, limits=LIMITS, pick=Pick.RANDOM, seed=1) as engine:
         engine.apply(web(3, pick=Pick.ROUND_ROBIN))

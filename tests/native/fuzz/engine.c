@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t now = 0, drops = 0;
 	size_t count = 0;
 
-	fuzz_expect(engine != NULL && small_table_load(engine, SERVICE_RANDOM) == SERVICE_OK);
+	fuzz_expect(engine != NULL && small_table_load(engine, SERVICE_RANDOM) == IMAGE_OK);
 	engine_swap(engine);
 	for (size_t at = 0; at + 2 <= size && count < MOST_PACKETS; count++) {
 		packets[count].offset = (uint32_t)at + 2;

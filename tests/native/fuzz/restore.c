@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct engine *engine = small_engine(8);
 
-	fuzz_expect(engine != NULL && small_table_load(engine, SERVICE_RANDOM) == SERVICE_OK);
+	fuzz_expect(engine != NULL && small_table_load(engine, SERVICE_RANDOM) == IMAGE_OK);
 	engine_swap(engine);
 	for (; size >= sizeof(struct input); data += sizeof(struct input), size -= sizeof(struct input)) {
 		struct engine_packet packet = {.length = PACKET};

@@ -8,11 +8,11 @@
 
 /* The input's bytes as images, each with a packet after it; zero where there are no more. */
 struct input {
-	struct service_counts counts;
+	struct image_counts counts;
 	uint32_t whole;
 	struct service_family families[2];
 	struct service_frontend frontends[COUNT];
-	struct service_key gone[COUNT];
+	struct image_key gone[COUNT];
 	struct service_pool pools[COUNT];
 	struct service_backend backends[COUNT];
 	struct service_endpoint endpoints[COUNT];
@@ -30,7 +30,7 @@ static void load(struct engine *engine, const struct input *input)
 {
 	static const uint8_t nowhere[SERVICE_INTERFACES] = {0};
 	uint32_t positions[COUNT];
-	struct service_image image = {
+	struct image image = {
 		/* How long the arrays are is the caller's word; what is in them is not. */
 		.counts = {
 			.frontends = bounded(input->counts.frontends),
@@ -54,19 +54,19 @@ static void load(struct engine *engine, const struct input *input)
 	};
 
 	memcpy(image.families, input->families, sizeof(image.families));
-	if (engine_load(engine, &image) != SERVICE_OK) {
+	if (engine_load(engine, &image) != IMAGE_OK) {
 		/* What was half changed is empty, and so must be what comes to stand beside it. */
-		image = (struct service_image){.whole = 1, .pod_interfaces = nowhere};
-		fuzz_expect(engine_load(engine, &image) == SERVICE_OK);
+		image = (struct image){.whole = 1, .pod_interfaces = nowhere};
+		fuzz_expect(engine_load(engine, &image) == IMAGE_OK);
 	}
 	engine_swap(engine);
-	fuzz_expect(engine_catch_up(engine, &image) == SERVICE_OK);
+	fuzz_expect(engine_catch_up(engine, &image) == IMAGE_OK);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t nowhere[SERVICE_INTERFACES] = {0};
-	const struct service_image nothing = {.whole = 1, .pod_interfaces = nowhere};
+	const struct image nothing = {.whole = 1, .pod_interfaces = nowhere};
 	struct engine *engine = small_engine(4);
 
 	fuzz_expect(engine != NULL);
@@ -84,10 +84,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		(void)engine_settle(engine, UINT32_MAX);
 	}
 	/* Whatever was taken is given back. */
-	fuzz_expect(engine_load(engine, &nothing) == SERVICE_OK);
+	fuzz_expect(engine_load(engine, &nothing) == IMAGE_OK);
 	engine_swap(engine);
-	fuzz_expect(engine_catch_up(engine, &nothing) == SERVICE_OK);
-	fuzz_expect(engine->names.tallies.held == 0 && engine->names.members.held == 0);
+	fuzz_expect(engine_catch_up(engine, &nothing) == IMAGE_OK);
+	fuzz_expect(engine->names.tallies.held == 0 && engine->names.members.held == 0 && engine->names.turns.held == 0);
 	engine_destroy(engine);
 	return 0;
 }
