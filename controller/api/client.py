@@ -30,11 +30,12 @@ S = TypeVar("S")
 #: Objects per page of a list, as kubectl and client-go ask for.
 PAGE_SIZE = 500
 
-#: A watch on which nothing comes for so long is taken for dead, in seconds. Bookmarks come about every minute.
+#: A connection on which nothing comes for so long is taken for dead, in seconds. Longer than an API server needs to
+#: say something: it sends a watch a bookmark about every minute, and itself gives up an answer after one
+#: (--request-timeout). A list that comes slowly is not cut off, however long it takes, or it would never be had.
 SILENCE_SECONDS = 120.0
 
 _CONNECT_SECONDS = 10.0
-_ANSWER_SECONDS = 60.0
 
 #: How the kernel finds out that the other end is gone: after 15 s of silence it asks, three times, every 5 s.
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
@@ -43,7 +44,7 @@ _KEEPALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_
 class Client:
     """Talks to one API server. Use it as ``async with Client(access) as client``.
 
-    `silence` is the longest that a watch may say nothing, in seconds.
+    `silence` is the longest that an answer may be waited for, or say nothing, in seconds.
     """
 
     def __init__(self, access: Access, *, silence: float = SILENCE_SECONDS) -> None:
@@ -98,7 +99,7 @@ class Client:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(int(seconds)),
         }
-        response = await self._request("GET", resource.path, query, reading=self._silence)
+        response = await self._request("GET", resource.path, query)
         try:
             async with contextlib.aclosing(self._events(response, resource)) as events:
                 yield events
@@ -146,7 +147,6 @@ class Client:
         query: Mapping[str, str] | None = None,
         body: object = None,
         content_type: str = "application/json",
-        reading: float = _ANSWER_SECONDS,
     ) -> aiohttp.ClientResponse:
         """An answer with status 2xx, of which only the head was read. The caller closes or releases it."""
         if self._opened is None:
@@ -163,7 +163,7 @@ class Client:
                     ssl=ticket.tls or True,
                     server_hostname=ticket.server_name,
                     proxy=ticket.proxy,
-                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=reading),
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=self._silence),
                     # The API server sends nobody elsewhere; a log-in page in its place does.
                     allow_redirects=False,
                 )

@@ -26,7 +26,6 @@ from controller.api.errors import (
     ApiServerError,
     ExpiredError,
     GarbageError,
-    NotFoundError,
     RefusedError,
     UnreachableError,
 )
@@ -49,9 +48,8 @@ STEADY_SECONDS = 5.0
 #: watch resumes without a list, and packets go where they should no longer go until the server's return is noticed.
 ABSENT_SERVER_SECONDS = 5.0
 
-#: How long until a kind of object that the server does not have is asked for again.
+#: How long until a kind of object that the server does not have, or not for us, is asked for again.
 ABSENT_SECONDS = 300.0
-
 
 #: The longest that a server is obeyed when it says how many seconds to wait.
 MOST_PATIENT_SECONDS = 60.0
@@ -121,8 +119,8 @@ class Reflector(Generic[T]):
             error = self.last_error = caught
         finally:
             self.connected = False
-        if isinstance(error, NotFoundError) and self.resource.optional:
-            return self._absent()
+        if isinstance(error, RefusedError) and self._is_absent(error):
+            return self._absent(error)
         progressed = self._version != from_version
         if isinstance(error, ExpiredError) or (error is not None and not progressed and _is_hopeless(error)):
             self._version = None
@@ -214,10 +212,19 @@ class Reflector(Generic[T]):
         name = "/".join(part for part in item.key if part)
         _log.error("%s %s is left out, as it can't be read: %s", self.resource.name, name, item.reason)
 
-    def _absent(self) -> float:
-        """The server does not have this kind: the same as having none, until it is updated."""
+    def _is_absent(self, error: RefusedError) -> bool:
+        """Whether we have to do without this kind.
+
+        An older server does not have it; and the role that we were given there may be older too, in which case it says
+        403 even of what it does not have.
+        """
+        never_seen = self.lists == 0
+        return self.resource.optional and (error.status == 404 or (error.status == 403 and never_seen))
+
+    def _absent(self, error: RefusedError) -> float:
+        """The same as having none of this kind, until the server or our role is updated."""
         if not self.synced.is_set():
-            _log.info("%s: this API server has none (it is older)", self.resource.name)
+            _log.warning("%s: doing without: %s", self.resource.name, error)
         self._version, self._versions, self.last_error = None, {}, None
         self.last_contact = time.monotonic()
         self._sink.replace({})

@@ -24,7 +24,7 @@ class Resource(Generic[T]):
 
     `path` is its URL path, `kind` what its objects are decoded to. An object that the selectors exclude does not
     exist for us: when it comes to match, the server says ADDED, and DELETED when it ceases to. `optional` says that
-    the API server may be too old to have it.
+    the API server, or the role that we have there, may be too old to have it.
     """
 
     path: str

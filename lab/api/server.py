@@ -194,7 +194,7 @@ class ApiServer:
             request.headers.get("Content-Type", "").partition(";")[0].strip(),
             await request.read(),
         )
-        return _response(self._handlers.answer(verb, wanted))
+        return await self.faults.send(request, _response(self._handlers.answer(verb, wanted)))
 
     async def _watch(self, request: web.Request, stream: WatchStream) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})

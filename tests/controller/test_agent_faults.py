@@ -183,13 +183,40 @@ class TestTheApiServer:
 
         with_agent(act, *OBJECTS, silence=0.2)
 
-    def test_may_be_slow(self) -> None:
+    @fault(
+        "it answers slowly: a list takes minutes, or comes by the byte",
+        place=65,
+        seen="Services as they were; `svcplane_reflector_connected` 0, `svcplane_reflector_silence_seconds` grows",
+        well="when the list is complete; one on which nothing comes for 120 s is asked for anew",
+        kube_proxy="when the list is complete",
+    )
+    def test_may_take_longer_for_a_list_than_silence_is_borne(self) -> None:
         async def act(scene: Scene) -> None:
             await settled(scene)
-            scene.server.faults.delay = 0.1
+            scene.server.faults.delay, scene.server.faults.dribble = 0.1, (10, 0.05)
+            scene.server.faults.refuse(410, times=4, verb="watch")
             scene.server.faults.drop_watches()
             move(scene)
+            await scene.until(lambda: scene.metric("svcplane_reflector_connected", resource="endpointslices") == 0)
+            await still_serves(scene)
             await follows_again(scene)
+
+        with_agent(act, *OBJECTS, silence=0.4)
+
+    @fault(
+        "it does not let us see ServiceCIDRs, as kube-proxy's role of older clusters does not",
+        place=68,
+        seen="Services are served; a cluster IP that no Service has is not answered for; a line of the log",
+        well="within 5 min of being let",
+        kube_proxy="the same",
+    )
+    def test_may_keep_service_cidrs_from_us(self) -> None:
+        async def act(scene: Scene) -> None:
+            scene.server.faults.refuse(403, times=10**6, plural="servicecidrs")
+            await scene.until(lambda: scene.backends() == OLD)
+            await still_serves(scene)
+            move(scene)
+            await scene.until(lambda: scene.backends() == NEW)
 
         with_agent(act, *OBJECTS)
 
@@ -226,11 +253,20 @@ class TestTheNode:
         well="at once",
         kube_proxy="zone: at once; address: at a restart",
     )
-    def test_may_get_another_address(self) -> None:
+    def test_may_get_another_address_and_other_labels(self) -> None:
+        def seen(scene: Scene) -> tuple[tuple[str, ...], str]:
+            view = scene.agent._view
+            return (view.addresses, view.zone) if view is not None else ((), "")
+
         async def act(scene: Scene) -> None:
             await settled(scene)
             scene.store.update(NODE, node("127.0.0.2"), subresource="status")
-            await scene.until(lambda: scene.agent._view is not None and scene.agent._view.addresses == ("127.0.0.2",))
+            await scene.until(lambda: seen(scene) == (("127.0.0.2",), ""))
+            for zone in ("here", "there"):
+                labels = {"metadata": {"labels": {"topology.kubernetes.io/zone": zone, "other": zone}}}
+                scene.store.patch(NODE, "", "n1", labels, "application/merge-patch+json")
+                await scene.until(lambda zone=zone: seen(scene) == (("127.0.0.2",), zone))
+            await still_serves(scene)
 
         with_agent(act, *OBJECTS)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import pytest
+from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ from controller.api.errors import ApiServerError, GarbageError, RefusedError, Un
 from controller.api.reflector import Reflector
 from controller.api.resources import Resource
 from controller.objects import ObjectKey, Service
-from scripted_api import PATH, ScriptedApi, serving
+from scripted_api import PATH, ScriptedApi, serving, status
 
 SERVICES = Resource(PATH, Service)
 
@@ -465,9 +466,11 @@ def test_a_deletion_counts_also_when_it_carries_the_version_of_the_object() -> N
     asyncio.run(story())
 
 
-def test_a_kind_that_an_old_server_lacks_is_an_empty_list_and_seldom_asked_for() -> None:
+@pytest.mark.parametrize("code", [404, 403], ids=["the server", "our role"])
+def test_a_kind_that_an_old_server_or_role_lacks_is_an_empty_list_and_seldom_asked_for(code: int) -> None:
     async def story() -> None:
         api = ScriptedApi()
+        api.answer_next(code, "NotFound" if code == 404 else "Forbidden")
         pauses: list[float] = []
         asked = asyncio.Event()
 
@@ -476,7 +479,7 @@ def test_a_kind_that_an_old_server_lacks_is_an_empty_list_and_seldom_asked_for()
             asked.set()
             await asyncio.Event().wait()
 
-        absent = Resource("/apis/networking.k8s.io/v1/servicecidrs", Service, optional=True)
+        absent = Resource(PATH, Service, optional=True)
         async with serving(api.handle) as url, Client(Access(url)) as client:
             reflector = Reflector(client, absent, Ports(), pause=pause)
             task = asyncio.create_task(reflector.run())
@@ -485,6 +488,27 @@ def test_a_kind_that_an_old_server_lacks_is_an_empty_list_and_seldom_asked_for()
         assert reflector.synced.is_set()
         assert reflector.last_error is None
         assert pauses[0] >= 240
+
+    asyncio.run(story())
+
+
+def test_what_was_seen_of_a_kind_stays_when_our_role_loses_it() -> None:
+    async def story() -> None:
+        api, sink = ScriptedApi(), Ports()
+        api.put("web", 80)
+        async with serving(api.handle) as url, Client(Access(url)) as client:
+            reflector = Reflector(client, Resource(PATH, Service, optional=True), sink, backoff=Backoff(0.001, 0.01))
+            task = asyncio.create_task(reflector.run())
+            async with asyncio.timeout(20):
+                while not reflector.connected:
+                    await asyncio.sleep(0.002)
+                api.answers += [web.json_response(status(403, "Forbidden"), status=403) for _ in range(5)]
+                api.forget()
+                api.end_watches()
+                while api.answers:
+                    assert sink.known == {"web": 80}
+                    await asyncio.sleep(0.002)
+            task.cancel()
 
     asyncio.run(story())
 

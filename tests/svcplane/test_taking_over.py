@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from fault import fault
 from lab.cluster.down import down
 from lab.network.namespace import Namespace
 
@@ -273,6 +274,14 @@ def test_an_agent_takes_over_from_a_kube_proxy_and_gives_back_and_no_connection_
     assert node.chains
 
 
+@fault(
+    "the configuration file names another mode",
+    place=185,
+    seen="nothing: the new mode's rules come first, then the old ones go; between nftables, iptables and IPVS open "
+    "connections go on, also into userspace, but not out of it",
+    well="2 s at most until it is noticed, and one full sync",
+    kube_proxy="ends, and leaves the old mode's rules to its successor: removed before the new ones are in",
+)
 def test_another_mode_in_the_file_is_taken_up_and_no_connection_is_lost(
     node: Node, traffic: Callable[[], Traffic]
 ) -> None:
@@ -296,6 +305,14 @@ def test_another_mode_in_the_file_is_taken_up_and_no_connection_is_lost(
     assert flowing.failures == []
 
 
+@fault(
+    "kube-proxy ran here before",
+    place=206,
+    seen="nothing: its rules serve until ours are in force, and go then (`--keep-kube-proxy-rules`: stay); open "
+    "connections go on",
+    well="the first sync",
+    kube_proxy="removes what other modes have left before its own rules are in",
+)
 def test_the_tables_of_its_nftables_mode_go_once_ours_are_in(node: Node, traffic: Callable[[], Traffic]) -> None:
     node.machine.run(["nft", "-f", "-"], input=OF_KUBE_PROXY_S_NFTABLES_MODE, text=True, check=True)
     node.until(node.serves)
@@ -327,3 +344,25 @@ def test_before_ours_are_in_force_nothing_of_theirs_goes(node: Node) -> None:
         assert "kube-proxy" in node.tables
     finally:
         node.output("nft", "delete table ip kube-proxy; delete table ip6 kube-proxy")
+
+
+@fault(
+    "kube-proxy ran here before, in IPVS mode",
+    place=207,
+    seen="new connections are ours; its virtual servers and rules stay, as open connections need them; a line of the log",
+    well="`kube-proxy --cleanup`, then the agent's next start",
+    kube_proxy="nftables mode ends those connections; iptables mode leaves all of it",
+)
+def test_what_its_ipvs_mode_left_stays_for_the_connections_that_need_it(node: Node) -> None:
+    node.output("ip", "link", "add", "kube-ipvs0", "type", "bridge")
+    node.output("iptables-legacy", "-t", "nat", "-N", "KUBE-SERVICES")
+    assert node.chains
+    agent = node.start_agent()
+    node.until(lambda: "kube-proxy's IPVS mode has left its virtual servers here" in node.log.read_text())
+    node.until(node.serves)
+    assert node.chains
+    node.end(agent)
+    node.output("ip", "link", "delete", "kube-ipvs0")
+    node.start_agent()
+    node.until(lambda: not node.chains)
+    assert node.serves()

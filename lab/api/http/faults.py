@@ -27,11 +27,13 @@ class _Planned:
 
 
 class Faults:
-    """What goes wrong. `delay` holds every answer back for so many seconds; `mute` has watches stay open, but say
-    nothing more (what they would have said is lost)."""
+    """What goes wrong. `delay` holds every answer back for so many seconds; with `dribble` it then comes in so many
+    pieces, so many seconds apart, unless it is a watch; `mute` has watches stay open, but say nothing more (what they
+    would have said is lost)."""
 
     def __init__(self) -> None:
         self.delay = 0.0
+        self.dribble: tuple[int, float] | None = None
         self.mute = False
         self._planned: list[_Planned] = []
         self._watches: dict[asyncio.Task[None], web.StreamResponse] = {}
@@ -60,6 +62,7 @@ class Faults:
 
     def clear(self) -> None:
         self.delay = 0.0
+        self.dribble = None
         self.mute = False
         self._planned.clear()
 
@@ -77,6 +80,20 @@ class Faults:
             return planned.body
         reason = {410: "Expired", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
         raise ApiError(planned.code, reason.get(planned.code, "Unknown"), "a fault that a test asked for")
+
+    async def send(self, request: web.Request, answer: web.Response) -> web.StreamResponse:
+        """Give an answer, as slowly as it is to be."""
+        if self.dribble is None:
+            return answer
+        pieces, seconds = self.dribble
+        body = bytes(answer.body) if isinstance(answer.body, bytes) else b""
+        slowly = web.StreamResponse(status=answer.status, headers=answer.headers)
+        await slowly.prepare(request)
+        for number in range(pieces):
+            await asyncio.sleep(seconds)
+            await slowly.write(body[len(body) * number // pieces : len(body) * (number + 1) // pieces])
+        await slowly.write_eof()
+        return slowly
 
     def running(self, watch: asyncio.Task[None], response: web.StreamResponse) -> None:
         """Remember a running watch, and where it writes to."""
