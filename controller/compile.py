@@ -41,7 +41,8 @@ class NodeView:
     """All about this node that Services depend on.
 
     `addresses` are the node's own (``Node.status.addresses``); `node_port_addresses` those that NodePorts
-    answer on, in the form of `ForwardingTable.node_addresses`. `forgetful` are the protocols whose flows are
+    answer on, in the form of `ForwardingTable.node_addresses`. `external_ips`: whether those that Services name are
+    served at all. `forgetful` are the protocols whose flows are
     forgotten once their endpoint serves no more (see `Frontend.serving`). `picks` are the ways to pick
     that its mode knows.
     """
@@ -51,6 +52,7 @@ class NodeView:
     node_port_addresses: frozenset[str] = frozenset()
     detect_local: DetectLocal = field(default_factory=DetectLocal)
     masquerade_all: bool = False
+    external_ips: bool = True
     forgetful: frozenset[Protocol] = frozenset({Protocol.UDP})
     picks: frozenset[Pick] = frozenset(Pick)
 
@@ -171,7 +173,7 @@ def _frontends(selected: Selected, view: NodeView, pick: Pick | None) -> Iterabl
     verdicts = _external(cluster, local, facts.external_local, pods_are_told)
     for address in facts.load_balancer_ips:
         yield frontend(Entrance.LOAD_BALANCER_IP, address, port.port, verdicts, facts.sources)
-    for address in facts.external_ips:
+    for address in facts.external_ips if view.external_ips else ():
         yield frontend(Entrance.EXTERNAL_IP, address, port.port, verdicts)
     if port.node_port:
         yield frontend(Entrance.NODE_PORT, facts.family.any_address, port.node_port, verdicts)

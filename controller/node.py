@@ -32,6 +32,7 @@ class NodeOptions:
     node_port_addresses: tuple[str, ...] = (PRIMARY,)
     masquerade_all: bool = False
     bind_address: str = ""  #: overrides the primary node address, if it is one
+    external_ips: bool = True  #: whether ``Service.spec.externalIPs`` are served
     forget_sctp: bool = False  #: SCTP flows too, not only UDP's, when their endpoint serves no more
 
 
@@ -62,6 +63,7 @@ def node_view(options: NodeOptions, node: Node | None, interface_addresses: Iter
         node_port_addresses=_node_port_addresses(options.node_port_addresses, addresses, interface_addresses),
         detect_local=_detect_local(options, node),
         masquerade_all=options.masquerade_all,
+        external_ips=options.external_ips,
         forgetful=frozenset({Protocol.UDP, Protocol.SCTP} if options.forget_sctp else {Protocol.UDP}),
     )
 

@@ -102,7 +102,7 @@ def configure(args: argparse.Namespace, text: str | None = None) -> tuple[KubePr
     else:
         configuration, remarks = agent_flags.from_flags(args), []
     configuration = completed(configuration)
-    OwnFlags.given(args)
+    _mode_flags(args).iptables.check()
     found = [f"{_name(args, field)}: {text}" for field, text in problems(configuration)]
     if found:
         raise InputError("\n".join(found))

@@ -258,7 +258,7 @@ This page is made from the table that reads them (`svcplane.agent_flags`), and a
   `--hostname-override` and those of the log.
 - An unknown or duplicate key in the file is named in the log and left out.
 - When the file changes, the agent takes it up by itself, and packets go on meanwhile. A file that is wrong changes
-  nothing until it is put right.
+  nothing until it is put right, and neither does one whose mode this host lacks something for.
 - `--masquerade-all`, `--iptables-sync-period` and `--iptables-min-sync-period` give the values of nftables mode and of
   iptables mode alike, and so does `--masquerade-bit`, but for `--iptables-masquerade-bit`. That one, `--sync-period`,
   `--min-sync-period`, `--iptables-variant` and `--iptables-layout` are our own names.

@@ -15,7 +15,7 @@ from dataplane.interface import Dataplane, DataplaneError
 from dataplane.iptables import IptablesDataplane, choose_variant
 from dataplane.iptables.chain import Layout
 from dataplane.iptables.sysctl import route_localnet
-from dataplane.iptables.variant import AUTO, installed_variants
+from dataplane.iptables.variant import AUTO, check_variant, installed_variants
 from dataplane.ipvs import IpvsDataplane, Timeouts, ipvs_is_there
 from dataplane.ipvs.sysctl import set_up as set_up_ipvs
 from dataplane.nftables import NftablesDataplane
@@ -36,6 +36,11 @@ class IptablesFlags(NamedTuple):
 
     variant: str = AUTO
     layout: str = Layout.KUBE_PROXY
+
+    def check(self) -> None:
+        """InputError if one is wrong, whatever the mode is now: the file may name another one later."""
+        check_variant(self.variant)
+        Layout.named(self.layout)
 
 
 class ModeFlags(NamedTuple):

@@ -43,6 +43,9 @@ _JSON_ONLY = "the API is spoken in JSON"
 _PACE = "requests are few (four watches), so they are not slowed down"
 _LOGS = "standard error is written line by line, at once"
 
+#: The one feature gate there is. On, unless it is said to be off.
+EXTERNAL_IPS_GATE = "AllowServiceExternalIPs"
+
 FIELDS = (
     Field("clientConnection.kubeconfig", Kind.TEXT, ("--kubeconfig",), "API server and credentials; empty: as a pod"),
     Field("clientConnection.acceptContentTypes", Kind.TEXT, (), "what to accept from the API server", _JSON_ONLY),
@@ -59,7 +62,10 @@ FIELDS = (
         "showHiddenMetricsForVersion", Kind.TEXT, ("--show-hidden-metrics-for-version",),
         "metrics that are about to go", "no metric is hidden",
     ),
-    Field("featureGates", Kind.GATES, ("--feature-gates",), "switches of new features", "there are no gates"),
+    Field(
+        "featureGates", Kind.GATES, ("--feature-gates",),
+        f"switches of features: {EXTERNAL_IPS_GATE}=false leaves external IPs unserved; others have no effect",
+    ),
     Field("mode", Kind.TEXT, ("--proxy-mode",), "how packets are treated: nftables, iptables, ipvs or userspace"),
     Field(
         "iptables.masqueradeBit", Kind.INTEGER, ("--iptables-masquerade-bit",),
@@ -130,15 +136,18 @@ FIELDS = (
 
 
 def without_effect(configuration: KubeProxyConfiguration) -> list[str]:
-    """One line for each field that is set and has no effect."""
+    """One line for each field that is set and has no effect, and one for the feature gates that have none."""
     default = KubeProxyConfiguration()
-    return [
+    found = [
         f"{field.path}: no effect: {field.instead}"
         for field in FIELDS
         if field.instead
         and value_of(configuration, field.path) != value_of(default, field.path)
         and not _is_empty(value_of(configuration, field.path))
     ]
+    if gates := sorted(configuration.feature_gates.keys() - {EXTERNAL_IPS_GATE}):
+        found.append(f"featureGates: no effect: {', '.join(gates)}: there are no such gates here")
+    return found
 
 
 def _is_empty(value: object) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 from controller.agent import AgentOptions
 from controller.configuration.addresses import listen_address
 from controller.configuration.decode import as_json
-from controller.configuration.fields import FIELDS, as_text, value_of
+from controller.configuration.fields import EXTERNAL_IPS_GATE, FIELDS, as_text, value_of
 from controller.configuration.schema import Iptables, Ipvs, KubeProxyConfiguration, Nftables
 from controller.node import PRIMARY, NodeOptions, check_options
 from controller.runner import Pace
@@ -79,6 +79,7 @@ def node_options(configuration: KubeProxyConfiguration, name: str) -> NodeOption
             node_port_addresses=tuple(configuration.node_port_addresses) or _usual_addresses(configuration.mode),
             masquerade_all=rules_of(configuration).masquerade_all,
             bind_address=configuration.bind_address,
+            external_ips=configuration.feature_gates.get(EXTERNAL_IPS_GATE, True),
         )
     )
 

@@ -27,14 +27,19 @@ def installed_variants() -> tuple[str, ...]:
     return tuple(v for v in VARIANTS if all(shutil.which(f"iptables-{v}-{what}") for what in ("save", "restore")))
 
 
+def check_variant(wanted: str) -> None:
+    """InputError if there is none of this name."""
+    if wanted not in (AUTO, *VARIANTS):
+        raise InputError(f"--iptables-variant: {wanted!r} is none of {', '.join((AUTO, *VARIANTS))}")
+
+
 def choose_variant(wanted: str = AUTO) -> str:
     """``legacy`` or ``nft``, for the calling thread's namespace.
 
     InputError if it is not installed, or if the other one holds a proxy's rules: they would go on translating packets.
     """
+    check_variant(wanted)
     installed = installed_variants()
-    if wanted not in (AUTO, *VARIANTS):
-        raise InputError(f"--iptables-variant: {wanted!r} is none of {', '.join((AUTO, *VARIANTS))}")
     if not installed or wanted not in (AUTO, *installed):
         name = "iptables" if wanted == AUTO else f"iptables-{wanted}"
         raise InputError(f"--iptables-variant: {name}-save and {name}-restore are not installed")

@@ -256,7 +256,7 @@ class TestTheNode:
     def test_may_get_another_address_and_other_labels(self) -> None:
         def seen(scene: Scene) -> tuple[tuple[str, ...], str]:
             view = scene.agent._view
-            return (view.addresses, view.zone) if view is not None else ((), "")
+            return (view.addresses, view.place.zone) if view is not None else ((), "")
 
         async def act(scene: Scene) -> None:
             await settled(scene)

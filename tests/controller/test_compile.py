@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,6 +51,11 @@ class TestFrontends:
             FrontendKey(EXTERNAL_IP, Protocol.TCP, 80),
             FrontendKey("0.0.0.0", Protocol.TCP, NODE_PORT),
         }
+
+    def test_an_external_ip_has_none_where_the_operator_does_not_want_them_served(self) -> None:
+        of = service("web", port(node_port=NODE_PORT), external_ips=(EXTERNAL_IP,))
+        found = compile_service(of, [ONE_HERE_ONE_THERE], replace(view(), external_ips=False)).frontends
+        assert {key.address for key in found} == {CLUSTER_IP, "0.0.0.0"}
 
     def test_every_frontend_is_filed_under_its_own_key(self) -> None:
         table = compiled(service("web", port(node_port=NODE_PORT), vips=[VIP]), ONE_HERE_ONE_THERE)

@@ -55,6 +55,22 @@ windowsRunAsService winkernel
 """
 
 
+# Their defaults, where they are not empty, false or 0. Two are our own, on purpose: the mode and how soon it syncs.
+DEFAULTS_OF_KUBE_PROXY = {
+    "bindAddress": "0.0.0.0", "clientConnection.burst": "10", "clientConnection.qps": "5",
+    "clientConnection.contentType": "application/vnd.kubernetes.protobuf", "configSyncPeriod": "15m0s",
+    "conntrack.maxPerCore": "32768", "conntrack.min": "131072", "conntrack.tcpCloseWaitTimeout": "1h0m0s",
+    "conntrack.tcpEstablishedTimeout": "24h0m0s", "detectLocalMode": "ClusterCIDR",
+    "healthzBindAddress": "0.0.0.0:10256", "iptables.localhostNodePorts": "true", "iptables.masqueradeBit": "14",
+    "iptables.minSyncPeriod": "1s", "iptables.syncPeriod": "30s", "ipvs.syncPeriod": "30s",
+    "logging.flushFrequency": "5s", "logging.format": "text", "metricsBindAddress": "127.0.0.1:10249",
+    "mode": "iptables", "nftables.masqueradeBit": "14", "nftables.minSyncPeriod": "1s", "nftables.syncPeriod": "30s",
+    "oomScoreAdj": "-999",
+}  # fmt: skip
+EMPTY = ("false", "0", "0s")
+OUR_OWN_DEFAULTS = {"mode": "nftables", "nftables.minSyncPeriod": "50ms"}
+
+
 def parsed(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     agent.add_arguments(parser)
@@ -88,6 +104,12 @@ def test_every_flag_of_kube_proxy_is_known() -> None:
 
 def test_every_field_of_its_file_is_known_and_no_other() -> None:
     assert sorted(field.path for field in FIELDS) == FIELDS_OF_KUBE_PROXY.split()
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.path)
+def test_what_is_not_said_is_as_kube_proxy_has_it(field: Field) -> None:
+    expected = {**DEFAULTS_OF_KUBE_PROXY, **OUR_OWN_DEFAULTS}.get(field.path, "")
+    assert agent_flags.as_text(agent_flags.value_of(configured(), field.path)) in (expected, *EMPTY * (not expected))
 
 
 @pytest.mark.parametrize("field", [field for field in FIELDS if field.instead], ids=lambda field: field.path)
@@ -133,6 +155,17 @@ def test_iptables_mode_may_have_a_mark_of_its_own() -> None:
     assert (found.nftables.masquerade_bit, found.iptables.masquerade_bit) == (9, 10)
 
 
+def test_external_ips_are_served_unless_their_gate_is_shut() -> None:
+    gate = "AllowServiceExternalIPs"
+    for words, served in (
+        ((), True),
+        ((f"--feature-gates={gate}=true",), True),
+        ((f"--feature-gates={gate}=0",), False),
+    ):
+        assert remarks(*words) == []
+        assert agent_options(configured(*words), "n1").node.external_ips is served
+
+
 class TestAFlag:
     @pytest.mark.parametrize(
         ("words", "path", "value"),
@@ -158,7 +191,7 @@ class TestAFlag:
         ("words", "told"),
         [
             (("--ipvs-strict-arp",), "--ipvs-strict-arp: no effect: Services' addresses are on no interface"),
-            (("--feature-gates=A=true,B=false",), "--feature-gates: no effect: there are no gates"),
+            (("--feature-gates=B=true,A=false",), "--feature-gates: no effect: A, B: there are no such gates here"),
             (("--boot-id-file=/x",), "--boot-id-file: no effect"),
             (("--kube-api-qps=100",), "--kube-api-qps: no effect"),
         ],
@@ -191,6 +224,8 @@ class TestAFlag:
             (("--nodeport-addresses=primary,10.0.0.0/8",), "--nodeport-addresses: 'primary' can't be combined"),
             (("--logging-format=xml",), "--logging-format: 'xml' is neither text nor json"),
             (("--hostname-override= ",), "--hostname-override: is blank"),
+            (("--iptables-variant=new",), "--iptables-variant: 'new' is none of auto, nft, legacy"),
+            (("--iptables-layout=round",), "--iptables-layout: 'round' is none of kube-proxy, tree"),
         ],
     )
     def test_that_is_wrong_is_named(self, words: tuple[str, ...], told: str) -> None:

@@ -265,6 +265,24 @@ def test_a_file_that_is_wrong_changes_nothing_until_it_is_put_right(node: Node) 
 
 
 @fault(
+    "the configuration file names a mode that this host lacks something for",
+    place=192,
+    seen="as it was; a line of the log says what is missing",
+    well="within 2 s of the file's next change",
+    kube_proxy="ends, and again at each start",
+)
+def test_a_mode_that_this_host_cannot_do_changes_nothing(node: Node) -> None:
+    node.start_agent("env", "PATH=/nowhere")  # so there is no iptables
+    node.until(lambda: node.reaches("192.0.2.1", 30080))
+    node.write_config(mode="iptables")
+    node.until(lambda: "not used: --iptables-variant: iptables-save" in node.log.read_text())
+    node.until(lambda: node.get("http://127.0.0.1:10249/proxyMode") == b"nftables")
+    node.write_config(nodePortAddresses=["198.51.100.0/24"])
+    node.until(lambda: not node.reaches("192.0.2.1", 30080))
+    assert node.reaches("10.96.0.80")
+
+
+@fault(
     "the agent is killed",
     place=200,
     seen="nothing: the rules stay, and the next agent replaces them in one transaction",

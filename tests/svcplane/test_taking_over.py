@@ -277,8 +277,8 @@ def test_an_agent_takes_over_from_a_kube_proxy_and_gives_back_and_no_connection_
 @fault(
     "the configuration file names another mode",
     place=185,
-    seen="nothing: the new mode's rules come first, then the old ones go; between nftables, iptables and IPVS open "
-    "connections go on, also into userspace, but not out of it",
+    seen="nothing: the new mode's rules come first, then the old ones go; open connections go on (SCTP not "
+    "into userspace or out of it)",
     well="2 s at most until it is noticed, and one full sync",
     kube_proxy="ends, and leaves the old mode's rules to its successor: removed before the new ones are in",
 )
@@ -349,7 +349,8 @@ def test_before_ours_are_in_force_nothing_of_theirs_goes(node: Node) -> None:
 @fault(
     "kube-proxy ran here before, in IPVS mode",
     place=207,
-    seen="new connections are ours; its virtual servers and rules stay, as open connections need them; a line of the log",
+    seen="new connections are ours; its virtual servers and rules stay, as open connections need them; a line of the "
+    "log",
     well="`kube-proxy --cleanup`, then the agent's next start",
     kube_proxy="nftables mode ends those connections; iptables mode leaves all of it",
 )
