@@ -28,7 +28,7 @@ class TextLoader(yaml.SafeLoader):
         _size(node, {})
         return super().construct_document(node)
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         value = super().construct_scalar(node)
         return whole_characters(value) if isinstance(value, str) else value
 
