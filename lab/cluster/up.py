@@ -35,7 +35,7 @@ def up(options: LabOptions, *, step: Callable[[str], None] = lambda _: None, roo
     state = StateDirectory(options.name, root)
     lock = state.create()
     if lock is None:
-        raise InputError(f"lab {options.name!r} is up already: 'svcplane lab status' shows it, 'lab down' ends it")
+        raise InputError(f"lab {options.name!r} is up already: 'svcplane lab down --name {options.name}' ends it")
     try:
         step("removing what an earlier run may have left")
         remove_leftovers(state)

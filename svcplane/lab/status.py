@@ -14,6 +14,7 @@ from lab.cluster.options import NO_PROXY
 from lab.cluster.state import StateDirectory, all_labs
 from lab.controllers.objects import condition
 from svcplane.lab.common import counted, plain_table, print_table
+from svcplane.question import addresses_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,8 +53,8 @@ def _show(state: StateDirectory) -> None:
     for node in nodes:
         table.add_row(
             node["metadata"]["name"],
-            node["metadata"]["labels"][LABEL_ZONE],
-            ", ".join(a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP"),
+            node["metadata"].get("labels", {}).get(LABEL_ZONE, "-"),
+            ", ".join(addresses_of(node)) or "-",
             str(on_node[node["metadata"]["name"]]),
             "none" if running.options.proxy_mode == NO_PROXY else _agent(node),
         )

@@ -122,6 +122,13 @@ def test_a_service_of_a_lab_is_served_by_its_agents(other: Lab) -> None:
     assert "n1" in other("status")
 
 
+def test_a_node_that_somebody_has_made_and_no_machine_is_behind_is_shown_too(lab: Lab) -> None:
+    lab("apply", "-f", "-", given="{apiVersion: v1, kind: Node, metadata: {name: paper}}")
+    (line,) = (line for line in lab("status").splitlines() if line.startswith("paper"))
+    lab("delete", "node", "paper")
+    assert line.split() == ["paper", "-", "-", "0", "unknown"]
+
+
 def test_a_lab_that_is_up_is_not_started_again(lab: Lab) -> None:
     said = lab("up", fails=2)
     assert "is up already" in said

@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from lab.api.errors import ApiError, Object, bad_request
-from lab.api.patches.json_patch import PatchError, json_patch
+from lab.api.errors import Object, bad_request
+from lab.api.patches.json_patch import json_patch
 from lab.api.patches.merge import merge_patch
 from lab.api.patches.strategic import strategic_merge
 from lab.api.schema import Record
@@ -25,14 +25,10 @@ def apply(kind: Kind, shape: Record, obj: Object, patch: Any) -> Any:
     expected = list if kind is Kind.JSON else dict
     if not isinstance(patch, expected):
         raise bad_request(f"error decoding patch: expected {'a list' if kind is Kind.JSON else 'an object'}")
-    try:
-        match kind:
-            case Kind.JSON:
-                return json_patch(obj, patch)
-            case Kind.STRATEGIC:
-                return strategic_merge(shape, obj, patch)
-            case Kind.MERGE:
-                return merge_patch(obj, patch)
-    except PatchError as why:
-        message = f"the server rejected our request due to an error in our request: {why}"
-        raise ApiError(422, "Invalid", message) from None
+    match kind:
+        case Kind.JSON:
+            return json_patch(obj, patch)
+        case Kind.STRATEGIC:
+            return strategic_merge(shape, obj, patch)
+        case Kind.MERGE:
+            return merge_patch(obj, patch)

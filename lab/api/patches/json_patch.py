@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from lab.api.errors import ApiError
 from lab.api.schema import copied
 
 
-class PatchError(Exception):
-    """A patch that can't be applied to this object. One line."""
+class PatchError(ApiError):
+    """A patch that can't be applied to this object."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(422, "Invalid", f"the server rejected our request due to an error in our request: {why}")
 
 
 def json_patch(value: Any, operations: Any) -> Any:

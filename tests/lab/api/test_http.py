@@ -102,6 +102,12 @@ class TestVerbs:
         code, changed, _ = client.send("PATCH", path, config_map("a", x="2"), kind=kind)
         assert (code, changed["data"]) == (200, {"x": "2"})
 
+    def test_an_applied_entry_without_the_key_of_its_list_is_refused(self, client: Client) -> None:
+        path, kind = "/api/v1/namespaces/default/services/web?fieldManager=m", "application/apply-patch+yaml"
+        assert client.send("PATCH", path, {"spec": {"ports": [{"port": 80}]}}, kind=kind)[0] == 201
+        code, status, _ = client.send("PATCH", path, {"spec": {"ports": [{"name": "http"}]}}, kind=kind)
+        assert (code, status["message"].endswith("does not contain declared merge key: port")) == (422, True)
+
     def test_all_of_a_kind_go_at_once(self, client: Client) -> None:
         for name, color in (("a", "red"), ("b", "red"), ("c", "blue")):
             client.send("POST", CONFIG_MAPS_PATH, {"metadata": {"name": name, "labels": {"color": color}}})
