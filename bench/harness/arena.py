@@ -36,7 +36,7 @@ class Plan:
     seconds: float = 0.25  #: of each sample
     warm_up: float = 0.05  #: seconds of the same before it, which do not count
     start_limit: float = 90.0  #: seconds that a contender may take until it answers right
-    question_limit: float = 120.0  #: seconds after which no further round of a question begins
+    question_limit: float = 240.0  #: seconds after which no further round of a question begins
 
     @staticmethod
     def quick() -> Plan:

@@ -40,6 +40,12 @@ def add_options(group: pytest.OptionGroup) -> None:
     group.addoption("--scales", help=f"numbers of Services for packets (default: {FULL_SCALES}; quick: {QUICK_SCALES})")
     group.addoption("--rounds", type=int, help="samples of each figure")
     group.addoption("--kills", type=int, help=f"how often agents are killed (default: {KILLS}; quick: {QUICK_KILLS})")
+    group.addoption(
+        "--start-limit",
+        type=float,
+        metavar="SECONDS",
+        help=f"that contenders have to be ready (default: {Plan().start_limit:g}; quick: {Plan.quick().start_limit:g})",
+    )
     group.addoption("--minutes", type=float, help="after so many, no further question is asked")
     group.addoption("--output", metavar="FILE", help="where the results go, as JSON (default: in bench/results)")
 
@@ -126,8 +132,11 @@ class Arenas:
 
 
 def plan_of(config: pytest.Config) -> Plan:
-    chosen = Plan.quick() if config.getoption("--quick") else Plan()
-    return replace(chosen, rounds=config.getoption("--rounds") or chosen.rounds)
+    option = config.getoption
+    plan = Plan.quick() if option("--quick") else Plan()
+    return replace(
+        plan, rounds=option("--rounds") or plan.rounds, start_limit=option("--start-limit") or plan.start_limit
+    )
 
 
 @pytest.fixture(scope="session")

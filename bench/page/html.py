@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from html import escape
-from itertools import count
+from itertools import count, groupby
 
 from bench.harness.results import Measured, Results
 from bench.harness.statistics import CONFIDENCE, MATTERS, Verdict
@@ -22,8 +22,16 @@ table { border-collapse: collapse; font-size: .86rem; margin: .6rem 0; font-vari
 th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #eee; }
 td.n, th.n { text-align: right; }
 .better { color: #00692f; } .worse, .trouble { color: #a00000; font-weight: 600; } .quiet { color: #555; }
-details summary { cursor: pointer; color: #08519c; font-size: .9rem; }
+.wide { overflow-x: auto; }
+.wide table { min-width: 46rem; }
+.wide td:first-child { min-width: 11rem; }
+.wide th[colspan] { padding-top: .7rem; }
+details { overflow-x: auto; } details summary { cursor: pointer; color: #08519c; font-size: .9rem; }
 dl { display: grid; grid-template-columns: max-content auto; gap: .1rem 1rem; font-size: .9rem; } dd { margin: 0; }
+.plot { overflow-x: auto; }
+@media (max-width: 40rem) {
+  svg { min-width: 34rem; } dl { grid-template-columns: auto; } dt { color: #555; } dd { margin-bottom: .3rem; }
+}
 """
 
 
@@ -57,18 +65,17 @@ def _glance(results: Results) -> str:
         return ""
     head = "".join(f"<th class=n>{escape(name.removeprefix('svcplane '))}" for name in names)
     body = []
-    for line in lines:
-        cells = (line.cells.get(name, ("", "")) for name in names)
-        told_by_all = "".join(f'<td class="n {_kind(verdict)}">{escape(text)}' for text, verdict in cells)
-        better = "more" if line.group.metric.more_is_better else "less"
-        body.append(
-            f"<tr><td>{escape(line.chapter.question)}<td>{escape(line.title)}<td class=n>{line.services:,}"
-            f"<td>{better}{told_by_all}</tr>"
-        )
+    for question, of_question in groupby(lines, key=lambda line: line.chapter.question):
+        body.append(f"<tr><th colspan={len(names) + 3}>{escape(question)}</tr>")
+        for line in of_question:
+            cells = (line.cells.get(name, ("", "")) for name in names)
+            told_by_all = "".join(f'<td class="n {_kind(verdict)}">{escape(text)}' for text, verdict in cells)
+            better = "more" if line.group.metric.more_is_better else "less"
+            body.append(f"<tr><td>{escape(line.title)}<td class=n>{line.services:,}<td>{better}{told_by_all}</tr>")
     return (
         "<h2>At a glance</h2><p>Each of svcplane's modes as times the best of kube-proxy's, with the most Services "
         "that both were tried with. Green is better and red worse beyond noise; grey is the same, or unclear.</p>"
-        f"<table><tr><th>question<th>what<th class=n>Services<th>better is{head}</tr>{''.join(body)}</table>"
+        f"<div class=wide><table><tr><th>what<th class=n>Services<th>better is{head}</tr>{''.join(body)}</table></div>"
     )
 
 
@@ -106,7 +113,8 @@ def _bar(measured: Measured) -> str:
 def _group(group: Group, colour: dict[str, str], name: str) -> str:
     # The plots share a page, and so must not share names of what they define.
     svg = re.sub(r'((?:id=|href=)"#?|url\(#)', lambda found: f"{found[1]}{name}-", plot(group, colour))
-    return f"<h3>{escape(group.title)}</h3>\n{svg}\n<details><summary>figures</summary>{_table(group)}</details>\n"
+    table = f"<details><summary>figures</summary>{_table(group)}</details>"
+    return f"<h3>{escape(group.title)}</h3>\n<div class=plot>{svg}</div>\n{table}\n"
 
 
 def _table(group: Group) -> str:

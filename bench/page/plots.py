@@ -65,6 +65,7 @@ def _bars(axes: Axes, group: Group, colour: Mapping[str, str]) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(lambda value, _: digits(value))
     axes.set_xlabel(_label(group))
 
 
@@ -91,7 +92,7 @@ def _lines(axes: Axes, group: Group, colour: Mapping[str, str]) -> None:
         smallest = min([*values, smallest or values[0]])
         largest = max([*values, largest or values[0]])
     axes.set_xscale("log")
-    axes.set_xticks(group.services, [f"{n:,}" for n in group.services])
+    axes.set_xticks(group.services, [_short(n) for n in group.services])
     axes.minorticks_off()
     if smallest and largest and largest / smallest > 20:
         axes.set_yscale("log")
@@ -111,6 +112,11 @@ def _lines(axes: Axes, group: Group, colour: Mapping[str, str]) -> None:
         loc="center left",
         bbox_to_anchor=(1, 0.5),
     )
+
+
+def _short(services: int) -> str:
+    """30k for 30,000: on this axis that is close to 10,000."""
+    return f"{services // 1000}k" if services >= 1000 and services % 1000 == 0 else f"{services:,}"
 
 
 def _from_the_top(group: Group) -> list[str]:

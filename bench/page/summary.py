@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
@@ -134,7 +134,9 @@ def glances(results: Results) -> tuple[list[str], list[Glance]]:
                 rows = [row for row in group.rows() if row.measured.services == services]
                 cells = {r.measured.contender: _cell(r) for r in rows if r.measured.contender.startswith("svcplane")}
                 lines.append(Glance(chapter, group, services, cells))
-    return list(dict.fromkeys(name for line in lines for name in line.cells)), lines
+    measured = {name for line in lines for name, (_, verdict) in line.cells.items() if verdict != "trouble"}
+    names = dict.fromkeys([*results.contenders, *(name for line in lines for name in line.cells)])
+    return [name for name in names if name in measured], lines
 
 
 def _cell(row: Row) -> tuple[str, str]:
@@ -146,9 +148,37 @@ def _cell(row: Row) -> tuple[str, str]:
 
 
 def troubles(results: Results) -> list[tuple[str, str]]:
-    """Each contender that could not be measured, and why; then each question that nobody answered. Once each."""
-    contenders = dict.fromkeys((_with_services(m), _line(m.trouble)) for m in results.measured if m.trouble)
-    return [*contenders, *((name, _line(why)) for name, why in results.unanswered.items())]
+    """Each reason why something was not measured, and whom it kept; then each question that nobody answered."""
+    kept = _together((m.trouble, m) for m in results.measured if m.trouble)
+    return [*kept, *((name, _line(why)) for name, why in results.unanswered.items())]
+
+
+def remarks(results: Results) -> list[tuple[str, str]]:
+    """Who was measured, but something should be known of it."""
+    return _together((note, m) for m in results.measured for note in m.notes if note != AT_LEAST)
+
+
+def _together(said: Iterable[tuple[str, Measured]]) -> list[tuple[str, str]]:
+    """Of whom it was said, as in "a, b, 10 / 1,000 Services", and what: each text once."""
+    by_text: dict[str, dict[str, list[int]]] = {}
+    for text, measured in said:
+        of = by_text.setdefault(_line(text), {}).setdefault(measured.contender, [])
+        if measured.services not in of:
+            of.append(measured.services)
+    return [(_whom(contenders), text) for text, contenders in by_text.items()]
+
+
+def _whom(contenders: Mapping[str, Sequence[int]]) -> str:
+    by_sizes: dict[tuple[int, ...], list[str]] = {}
+    for name, sizes in contenders.items():
+        by_sizes.setdefault(tuple(sorted(sizes)), []).append(name)
+    return "; ".join(
+        f"{', '.join(names)}, {' / '.join(f'{size:,}' for size in sizes)} Services" for sizes, names in by_sizes.items()
+    )
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:300]
 
 
 def disturbed(results: Results) -> str:
@@ -172,20 +202,6 @@ def _ceiling_spread(results: Results) -> float:
     rates = [m for m in results.measured if m.contender == CEILING and m.metric.more_is_better and m.metric.compared]
     spreads = [spread(m.samples) for m in rates if len(m.samples) > 1]
     return median(spreads) if spreads else 0.0
-
-
-def remarks(results: Results) -> list[tuple[str, str]]:
-    """Who was measured, but something should be known of it; once each."""
-    noted = [(_with_services(m), _line(note)) for m in results.measured for note in m.notes if note != AT_LEAST]
-    return list(dict.fromkeys(noted))
-
-
-def _with_services(measured: Measured) -> str:
-    return f"{measured.contender}, {measured.services:,} Services"
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())[:300]
 
 
 def digits(value: float) -> str:
