@@ -11,14 +11,14 @@ _ECHO_REQUEST = {4: 8, 6: 128}
 _ECHO_REPLY = {4: 0, 6: 129}
 
 
-def echoes(address: str) -> bool:
-    """Whether anybody answers an ICMP echo request from here within half a second."""
+def echoes(address: str, seconds: float) -> bool:
+    """Whether anybody answers an ICMP echo request from here in time."""
     version = 6 if ":" in address else 4
     family, protocol = (
         (socket.AF_INET6, socket.IPPROTO_ICMPV6) if version == 6 else (socket.AF_INET, socket.IPPROTO_ICMP)
     )
     with socket.socket(family, socket.SOCK_RAW, protocol) as raw:
-        raw.settimeout(0.5)
+        raw.settimeout(seconds)
         raw.connect((address, 0))
         identifier = os.getpid() & 0xFFFF
         message = struct.pack("!BBHHH", _ECHO_REQUEST[version], 0, 0, identifier, 1)

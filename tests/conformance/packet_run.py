@@ -182,7 +182,8 @@ class PacketRun:
         if probe.http:
             return self._compare_health(probe, expected)
         if probe.ping:
-            answered = self.machines[probe.source].call(lambda: echoes(probe.ping or ""))
+            wait = PATIENCE if expected.ping else TIMEOUT
+            answered = self.machines[probe.source].call(lambda: echoes(probe.ping or "", wait))
             return [] if answered is expected.ping else [f"echo answered: {answered}"]
         if probe.held is not None:
             return self._compare_held(self.held[probe.held], expected)
@@ -232,7 +233,9 @@ class PacketRun:
     def _compare_health(self, probe: Probe, expected: Expectation) -> list[str]:
         asked = urlsplit(probe.http or "")
         try:
-            status, body = client.fetch(self.machines[probe.source], asked.hostname or "", asked.port or 80, asked.path)
+            status, body = client.fetch(
+                self.machines[probe.source], asked.hostname or "", asked.port or 80, asked.path, PATIENCE
+            )
             got = (str(status), json.loads(body)["localEndpoints"])
         except OSError as error:
             got = (client.error_kind(error), None)
@@ -273,7 +276,7 @@ class HeldConnection:
 
     def __init__(self, machine: Namespace, address: str, port: int) -> None:
         self._socket = machine.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-        self._socket.settimeout(TIMEOUT)
+        self._socket.settimeout(PATIENCE)  # whoever asks here expects an answer
         self._socket.connect((address, port))
         self._lines = self._socket.makefile("rw")
 

@@ -6,9 +6,10 @@ Where kube-proxy's layout is known to decide otherwise, `kube_proxy_layout` says
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import strategies
@@ -67,6 +68,52 @@ def test_the_rules_decide_as_the_reference(
         found = {(way.outcome, way.destination, way.masqueraded): way.probability for way in ways}
         assert found == pytest.approx(wanted, abs=1e-8), _told(ways)
         assert len(found) == len(ways)
+
+
+@settings(max_examples=30)
+@given(
+    strategies.tables(),
+    st.sampled_from(Family),
+    st.sampled_from(CLIENTS[:6]),
+    st.sampled_from(Layout),
+    st.lists(st.booleans(), max_size=3),
+    st.sampled_from((0.0, 5.5, 10.5, 11.5, 20.0)),
+)
+def test_a_client_that_is_remembered_is_sent_where_the_reference_sends_it(
+    written: Callable[..., str],
+    table: ForwardingTable,
+    family: Family,
+    client: str,
+    layout: Layout,
+    chance: list[bool],
+    later: float,
+) -> None:
+    """A connection to a port that remembers clients, and then, `later`, one to any port.
+
+    Only one before: where several endpoints are remembered, kube-proxy's layout has an order of its own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tree, "LONGEST", 1)
+        text = written(table, family, Options(layout=layout))
+    for address, port, protocol in packets(table, family):
+        tracer = Tracer(text, HOST_ADDRESSES)
+        first = packet(client, address, port, protocol)
+        way = tracer.send(first, chance)
+        decided = [
+            (translated(d, first, state()), d)
+            for d in every_decision(carried_out(table), first, state())
+            if d.remember is not None
+        ]
+        decided = [(t, d) for t, d in decided if t.packet.destination == way.destination]
+        if not decided:
+            continue  # nobody is remembered there
+        tracer.now += later
+        known = replace(state().after(first, decided[0][1]), now=later)
+        for other_address, other_port, other_protocol in packets(table, family):
+            sent = packet(client, other_address, other_port, other_protocol)
+            ways = list(tracer.ways(sent))
+            found = {(way.outcome, way.destination, way.masqueraded): way.probability for way in ways}
+            assert found == pytest.approx(expected(table, sent, known), abs=1e-8), _told(ways)
 
 
 def _told(ways: list[Way]) -> str:
