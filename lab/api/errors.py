@@ -96,7 +96,7 @@ class ApiError(Exception):
             "message": self.message,
             "reason": self.reason,
         }
-        if self.details:
+        if self.details is not None:
             answer["details"] = self.details
         answer["code"] = self.code
         return answer

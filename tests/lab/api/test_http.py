@@ -151,6 +151,7 @@ class TestRefusals:
     def test_an_address_that_is_not_served(self, client: Client, path: str) -> None:
         code, status, _ = client.send("GET", path)
         assert (code, status["kind"], status["reason"]) == (404, "Status", "NotFound")
+        assert status["details"] == {}, "`kubectl debug` looks into them without a look whether they are there"
 
     def test_a_name_that_is_not_that_of_the_address(self, client: Client) -> None:
         client.send("POST", CONFIG_MAPS_PATH, config_map("a"))
