@@ -14,7 +14,7 @@ NOT_HERE = {
     "`..._iptables_restore_failures_total`",
     "kubeproxy_iptables_ct_state_invalid_dropped_packets_total": "no nfacct object is made for it",
     "kubeproxy_iptables_localhost_nodeports_accepted_packets_total": "no nfacct object is made for it",
-    "kubernetes_feature_enabled": "there are no feature gates",
+    "kubernetes_feature_enabled": "`/configz` has the one feature gate that there is",
 }
 
 _HEAD = """\

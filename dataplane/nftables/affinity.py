@@ -30,13 +30,13 @@ but not read back an `update` with an IPv6 address and a port. And the choice is
 rule, because the kernel finds sets by walking through all that a table has: with as many again, and a lookup of the
 map in every proposal, 3,000 service ports took 3.4 s instead of 1.3 s.
 
-What that walk costs is what limits this shape: a service port with four backends names its map six times, so 10,000 of
-them walk past 300 million names, some 20 s of the kernel's time. Sharing 64 maps among them, which takes 2 s, would need
-keys that say whose memory it is (`numgen inc mod 1 offset ID . ip saddr`, which nft 1.0.6 can read back). It was not
-done, because a map of one's own is what keeps the rest simple: a Service that many clients come to fills only its own
-map; what a backend leaves behind is found by reading one map, and not the clients of 150 others; and the map's name is
-all that an agent needs to know whose memory it has found. Thousands of Services with affinity are rare; who has them
-waits longer at the first sync, and 100 ms at a change.
+What that walk costs is what limits this shape: a service port with four backends names its map six times, so 10,000
+of them walk past 300 million names, some 20 s of the kernel's time. Sharing 64 maps among them, which takes 2 s,
+would need keys that say whose memory it is (`numgen inc mod 1 offset ID . ip saddr`, which nft 1.0.6 can read back).
+It was not done, because a map of one's own is what keeps the rest simple: a Service that many clients come to fills
+only its own map; what a backend leaves behind is found by reading one map, and not the clients of 150 others; and the
+map's name is all that an agent needs to know whose memory it has found. Thousands of Services with affinity are rare;
+who has them waits longer at the first sync, and 100 ms at a change.
 """
 
 from __future__ import annotations
