@@ -17,6 +17,7 @@ UNITS = (
     "checksum",
     "crc32c",
     "arena",
+    "hash",
     "index",
     "runs",
     "packet",

@@ -86,6 +86,7 @@ struct engine *engine_create(const struct engine_config *config)
 
 	engine->arena = arena;
 	engine->key = config->key;
+	engine->hash = hash_batch_best();
 	engine->random.key = config->seed;
 	engine->flows.timeouts = config->timeouts;
 	engine->affinities.key = config->key;
@@ -427,12 +428,28 @@ static void fetch(struct engine *engine, size_t count)
 		fetch_pick(engine, opening[i], &engine->packets[opening[i] - engine->hints]);
 }
 
-/* Finds out what the packets of a batch are, and asks for where their flows would be. */
+/* Hashes the tuples of the batch that are of a family, each of so many words, and asks for where their flows would be. */
+static void hash_family(struct engine *engine, size_t count, uint8_t family, size_t words)
+{
+	uint32_t hashes[HASH_BATCH];
+
+	engine->hash(&engine->key, &engine->tuples[family == TUPLE_IPV6], words, count, hashes);
+	for (size_t i = 0; i < count; i++) {
+		const struct packet *packet = &engine->packets[i];
+
+		if (packet->kind != PACKET_TRANSPORT || packet->tuple.family != family)
+			continue;
+		engine->hints[i].hash = hashes[i];
+		index_prefetch(&engine->flows.index, hashes[i]);
+	}
+}
+
+/* Finds out what the packets of a batch are. */
 static void read_all(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets, size_t count,
 		     enum packet_link link)
 {
-	const struct hash_key key = engine->key;
 	uint64_t bytes = 0;
+	unsigned int of[2] = {0};
 
 	for (size_t i = 0; i < count; i++) {
 		struct packet *packet = &engine->packets[i];
@@ -444,9 +461,15 @@ static void read_all(struct engine *engine, uint8_t *memory, size_t size, struct
 		packet->is_unfinished = packets[i].flags & ENGINE_UNFINISHED;
 		if (packet->kind != PACKET_TRANSPORT)
 			continue;
-		engine->hints[i].hash = tuple_hash(&key, &packet->tuple);
-		index_prefetch(&engine->flows.index, engine->hints[i].hash);
+		bool is_ipv6 = packet->tuple.family == TUPLE_IPV6;
+
+		tuple_put(&engine->tuples[is_ipv6], i, &packet->tuple);
+		of[is_ipv6]++;
 	}
+	if (of[0])
+		hash_family(engine, count, TUPLE_IPV4, TUPLE_HASHED_IPV4);
+	if (of[1])
+		hash_family(engine, count, TUPLE_IPV6, TUPLE_HASHED_IPV6);
 	engine->counters.bytes += bytes;
 	engine->counters.packets += count;
 }
@@ -465,32 +488,39 @@ static void follow_up(struct engine *engine, const struct packet *packet, uint8_
 		decide_held(engine, packet);
 }
 
-/* Decides about one packet. What is asked of every packet is here; what few need is in functions of their own. */
-static inline void decide(struct engine *engine, uint8_t *memory, struct engine_packet *described, struct packet *packet,
-			  const struct decision_hint *hint, enum packet_link link)
+/* Decides about a packet that is not simply one of a flow that is known, and counts it. */
+static void decide(struct engine *engine, uint8_t *memory, struct engine_packet *described, struct packet *packet,
+		   const struct decision_hint *hint, enum packet_link link)
 {
-	struct decision *decision = &described->decision;
+	const struct decision *decision = &described->decision;
 
-	if (packet->kind == PACKET_TRANSPORT && known_decide(engine, packet, hint, decision))
-		return;
-	decision_make(engine, packet, hint, described->interface, decision);
+	decision_make(engine, packet, hint, described->interface, &described->decision);
 	if (decision->outcome == DECISION_REJECT || decision->outcome == DECISION_HOLD || described->flags ||
 	    packet->is_piece)
 		follow_up(engine, packet, memory + described->offset, link, described);
+	engine->counters.outcomes[decision->outcome]++;
+	engine->counters.reasons[decision->reason]++;
 }
 
 static void run_batch(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets,
 		      size_t count, enum packet_link link)
 {
 	struct engine_counters *counters = &engine->counters;
+	size_t known = 0;
 
 	read_all(engine, memory, size, packets, count, link);
 	fetch(engine, count);
 	for (size_t i = 0; i < count; i++) {
-		decide(engine, memory, &packets[i], &engine->packets[i], &engine->hints[i], link);
-		counters->outcomes[packets[i].decision.outcome]++;
-		counters->reasons[packets[i].decision.reason]++;
+		struct packet *packet = &engine->packets[i];
+
+		if (packet->kind == PACKET_TRANSPORT &&
+		    known_decide(engine, packet, &engine->hints[i], &packets[i].decision))
+			known++;
+		else
+			decide(engine, memory, &packets[i], packet, &engine->hints[i], link);
 	}
+	counters->outcomes[DECISION_FORWARD] += known;
+	counters->reasons[DECISION_NOT_DROPPED] += known;
 }
 
 /**

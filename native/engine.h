@@ -23,6 +23,8 @@
  */
 #define ENGINE_BATCH 64
 
+_Static_assert(ENGINE_BATCH <= HASH_BATCH, "a batch is hashed together");
+
 /**
  * struct engine_config - What an engine is made with, and keeps
  * @limits:	The most that a table of Services can hold
@@ -115,6 +117,8 @@ struct engine_settling {
  * @counters:	What went in, and what became of it
  * @packets:	What the packets of the batch are
  * @hints:	Where their flows may be
+ * @hash:	hash_batch_best() of this machine
+ * @tuples:	The tuples of the batch, to be hashed together: those of IPv4, and those of IPv6
  */
 struct engine {
 	struct arena arena;
@@ -135,6 +139,8 @@ struct engine {
 	struct engine_counters counters;
 	struct packet packets[ENGINE_BATCH];
 	struct decision_hint hints[ENGINE_BATCH];
+	hash_batch_function *hash;
+	struct hash_batch tuples[2];
 };
 
 struct engine *engine_create(const struct engine_config *config);

@@ -18,6 +18,12 @@
  * here depends on them.
  */
 
+/* What the state begins with ("somepseudorandomlygeneratedbytes" in the paper), for the key to be added. */
+#define HASH_A UINT64_C(0x736f6d6570736575)
+#define HASH_B UINT64_C(0x646f72616e646f6d)
+#define HASH_C UINT64_C(0x6c7967656e657261)
+#define HASH_D UINT64_C(0x7465646279746573)
+
 /**
  * struct hash_key - What must stay secret
  * @first:	Low half
@@ -75,6 +81,19 @@ static inline void hash_absorb(struct hash_state *s, uint64_t word)
 }
 
 /**
+ * hash_last() - The word that SipHash ends with
+ * @count:	How many words came before it; fewer than 31
+ * @rest:	The bytes that follow these, the first of them the lowest; zero above them
+ * @bytes:	How many of them, at most seven
+ *
+ * Return: a word of @rest and the length of all
+ */
+static inline uint64_t hash_last(size_t count, uint64_t rest, size_t bytes)
+{
+	return rest | (uint64_t)(count * sizeof(uint64_t) + bytes) << 56;
+}
+
+/**
  * hash_with_rest() - Hash words of 64 bits and a few bytes more
  * @key:	The secret
  * @words:	What to hash
@@ -83,7 +102,7 @@ static inline void hash_absorb(struct hash_state *s, uint64_t word)
  * @bytes:	How many of them, at most seven
  *
  * SipHash ends with a word that holds the bytes left over and the length. What puts up to seven bytes there saves a
- * word, and so a round. Inline, because the hash of every packet is computed here and a call would cost a tenth of it.
+ * word, and so a round. Inline, because a call would cost a tenth of it.
  *
  * Return: SipHash-1-3 of the bytes of @words and @rest
  */
@@ -91,16 +110,16 @@ static inline uint64_t hash_with_rest(const struct hash_key *key, const uint64_t
 				      size_t bytes)
 {
 	struct hash_state s = {
-		.a = key->first ^ UINT64_C(0x736f6d6570736575),
-		.b = key->second ^ UINT64_C(0x646f72616e646f6d),
-		.c = key->first ^ UINT64_C(0x6c7967656e657261),
-		.d = key->second ^ UINT64_C(0x7465646279746573),
+		.a = key->first ^ HASH_A,
+		.b = key->second ^ HASH_B,
+		.c = key->first ^ HASH_C,
+		.d = key->second ^ HASH_D,
 	};
 
 #pragma GCC unroll 8
 	for (size_t i = 0; i < count; i++)
 		hash_absorb(&s, words[i]);
-	hash_absorb(&s, rest | (uint64_t)(count * sizeof(*words) + bytes) << 56);
+	hash_absorb(&s, hash_last(count, rest, bytes));
 	s.c ^= 0xff;
 	hash_round(&s);
 	hash_round(&s);
@@ -120,5 +139,23 @@ static inline uint64_t hash_words(const struct hash_key *key, const uint64_t *wo
 {
 	return hash_with_rest(key, words, count, 0, 0);
 }
+
+/* Messages that are hashed together, and the words that each can have. */
+#define HASH_BATCH 64
+#define HASH_WORDS 5
+
+/**
+ * struct hash_batch - Messages of the same length
+ * @words:	The first words of all of them, then the second ones, and so on; the last as of hash_last()
+ */
+struct hash_batch {
+	uint64_t words[HASH_WORDS][HASH_BATCH];
+};
+
+typedef void hash_batch_function(const struct hash_key *key, const struct hash_batch *batch, size_t words, size_t count,
+				 uint32_t *hashes);
+
+hash_batch_function hash_batch_plain;
+hash_batch_function *hash_batch_best(void);
 
 #endif

@@ -239,10 +239,8 @@ static enum packet_kind parse_transport(struct packet *packet, struct cursor *cu
 	default:
 		return PACKET_PORTLESS;
 	}
-	if (kind == PACKET_TRANSPORT) {
-		memcpy(&packet->tuple.source_port, packet->transport, sizeof(uint16_t));
-		memcpy(&packet->tuple.destination_port, packet->transport + sizeof(uint16_t), sizeof(uint16_t));
-	}
+	if (kind == PACKET_TRANSPORT)
+		tuple_set_ports(&packet->tuple, packet->transport);
 	return kind;
 }
 

@@ -40,8 +40,7 @@ static inline bool plain_transport(struct packet *packet, uint8_t protocol, uint
 	packet->is_piece = false;
 	packet->is_unfinished = false;
 	packet->identification = 0;
-	memcpy(&packet->tuple.source_port, at, sizeof(uint16_t));
-	memcpy(&packet->tuple.destination_port, at + sizeof(uint16_t), sizeof(uint16_t));
+	tuple_set_ports(&packet->tuple, at);
 	packet->tuple.protocol = protocol;
 	packet->tuple.zero = 0;
 	return true;

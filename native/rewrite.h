@@ -36,6 +36,15 @@ static inline void rewrite_ports(uint8_t *transport, uint16_t source, uint16_t d
 	memcpy(transport + sizeof(source), &destination, sizeof(destination));
 }
 
+/* The ports of what goes the other way, exchanged: halves of a word, whatever its byte order. */
+static inline void rewrite_ports_reversed(uint8_t *transport, const struct tuple *back)
+{
+	uint32_t ports = tuple_ports(back);
+
+	ports = ports << 16 | ports >> 16;
+	memcpy(transport, &ports, sizeof(ports));
+}
+
 /* @delta is what that does to the checksum of an IPv4 header. */
 static inline void rewrite_addresses(const struct packet *packet, const struct address *source,
 				     const struct address *destination, uint16_t delta)
@@ -87,7 +96,7 @@ static inline void rewrite_plain(const struct packet *packet, const struct flow 
 		rewrite_checksum(transport + TCP_CHECKSUM, delta);
 	else
 		rewrite_checksum_udp(transport + UDP_CHECKSUM, delta);
-	rewrite_ports(transport, back->destination_port, back->source_port);
+	rewrite_ports_reversed(transport, back);
 	rewrite_addresses(packet, &back->destination, &back->source, rewrite_delta(flow->address_delta, direction));
 }
 

@@ -45,6 +45,31 @@ static inline bool address_is_of(const struct address *address, uint8_t family)
 	return family != TUPLE_IPV4 || memcmp(address->bytes + 4, nothing, sizeof(nothing)) == 0;
 }
 
+/* Two words side by side: the compiler has vectors for that. */
+typedef uint64_t tuple_pair __attribute__((vector_size(2 * sizeof(uint64_t))));
+
+static inline tuple_pair address_words(const struct address *address)
+{
+	tuple_pair words;
+
+	memcpy(&words, address, sizeof(words));
+	return words;
+}
+
+/**
+ * address_equal() - Whether two addresses of one family are the same
+ * @first:	One
+ * @second:	The other
+ *
+ * Return: true if they are
+ */
+static inline bool address_equal(const struct address *first, const struct address *second)
+{
+	const tuple_pair difference = address_words(first) ^ address_words(second);
+
+	return (difference[0] | difference[1]) == 0;
+}
+
 /**
  * struct tuple - One direction of a flow (what Linux calls a conntrack tuple)
  * @source:		Who sends
@@ -89,12 +114,10 @@ static inline uint64_t tuple_word(const struct tuple *tuple, unsigned int number
  */
 static inline bool tuple_equal(const struct tuple *first, const struct tuple *second)
 {
-	uint64_t difference = 0;
+	const tuple_pair difference = (address_words(&first->source) ^ address_words(&second->source)) |
+				      (address_words(&first->destination) ^ address_words(&second->destination));
 
-#pragma GCC unroll 8
-	for (unsigned int i = 0; i < TUPLE_WORDS; i++)
-		difference |= tuple_word(first, i) ^ tuple_word(second, i);
-	return difference == 0;
+	return (difference[0] | difference[1] | (tuple_word(first, 4) ^ tuple_word(second, 4))) == 0;
 }
 
 static inline uint32_t address_ipv4(const struct address *address)
@@ -105,30 +128,74 @@ static inline uint32_t address_ipv4(const struct address *address)
 	return word;
 }
 
+/* Words of the bytes of a tuple that can differ: of IPv4 thirteen bytes, of IPv6 thirty-seven. */
+#define TUPLE_HASHED_IPV4 2
+#define TUPLE_HASHED_IPV6 5
+
+/* Those in the last word. */
+#define TUPLE_REST 5
+
+/* Both ports, as they lie in a packet and in a tuple. */
+static inline uint32_t tuple_ports(const struct tuple *tuple)
+{
+	uint32_t ports;
+
+	memcpy(&ports, (const uint8_t *)tuple + offsetof(struct tuple, source_port), sizeof(ports));
+	return ports;
+}
+
+static inline void tuple_set_ports(struct tuple *tuple, const uint8_t *transport)
+{
+	memcpy((uint8_t *)tuple + offsetof(struct tuple, source_port), transport, 2 * sizeof(uint16_t));
+}
+
+/* Read as it was written, in two pieces: the processor would wait for a word that is still on its way in pieces. */
+static inline uint64_t tuple_rest(const struct tuple *tuple)
+{
+	return (uint64_t)tuple_ports(tuple) | (uint64_t)tuple->protocol << 32;
+}
+
+static inline uint64_t tuple_addresses_ipv4(const struct tuple *tuple)
+{
+	return (uint64_t)address_ipv4(&tuple->source) << 32 | address_ipv4(&tuple->destination);
+}
+
 /**
  * tuple_hash() - Hash a tuple
  * @key:	The secret
  * @tuple:	What to hash
  *
- * What is hashed are the bytes that can differ: of IPv4 thirteen, of IPv6 thirty-seven. The words are put together from
- * the members, because the processor has to wait when it reads at once what was just written in pieces.
- *
  * Return: 32 bits of its hash
  */
 static inline uint32_t tuple_hash(const struct hash_key *key, const struct tuple *tuple)
 {
-	const size_t bytes = 2 * sizeof(uint16_t) + sizeof(tuple->protocol);
-	uint64_t rest = (uint64_t)tuple->source_port | (uint64_t)tuple->destination_port << 16 |
-			(uint64_t)tuple->protocol << 32;
-
 	if (tuple->family == TUPLE_IPV4) {
-		uint64_t addresses = (uint64_t)address_ipv4(&tuple->source) << 32 | address_ipv4(&tuple->destination);
+		uint64_t addresses = tuple_addresses_ipv4(tuple);
 
-		return (uint32_t)hash_with_rest(key, &addresses, 1, rest, bytes);
+		return (uint32_t)hash_with_rest(key, &addresses, 1, tuple_rest(tuple), TUPLE_REST);
 	}
 	uint64_t words[4] = {tuple_word(tuple, 0), tuple_word(tuple, 1), tuple_word(tuple, 2), tuple_word(tuple, 3)};
 
-	return (uint32_t)hash_with_rest(key, words, 4, rest, bytes);
+	return (uint32_t)hash_with_rest(key, words, 4, tuple_rest(tuple), TUPLE_REST);
+}
+
+/**
+ * tuple_put() - Make a tuple one of a batch that is hashed together
+ * @batch:	The batch, of tuples of one family: TUPLE_HASHED_IPV4 or TUPLE_HASHED_IPV6 words each
+ * @at:		Its place
+ * @tuple:	The tuple; its hash will be that of tuple_hash()
+ */
+static inline void tuple_put(struct hash_batch *batch, size_t at, const struct tuple *tuple)
+{
+	if (tuple->family == TUPLE_IPV4) {
+		batch->words[0][at] = tuple_addresses_ipv4(tuple);
+		batch->words[1][at] = hash_last(1, tuple_rest(tuple), TUPLE_REST);
+		return;
+	}
+#pragma GCC unroll 4
+	for (unsigned int i = 0; i < 4; i++)
+		batch->words[i][at] = tuple_word(tuple, i);
+	batch->words[4][at] = hash_last(4, tuple_rest(tuple), TUPLE_REST);
 }
 
 /**
@@ -147,18 +214,6 @@ static inline struct tuple tuple_reversed(const struct tuple *tuple)
 		.protocol = tuple->protocol,
 		.family = tuple->family,
 	};
-}
-
-/**
- * address_equal() - Whether two addresses of one family are the same
- * @first:	One
- * @second:	The other
- *
- * Return: true if they are
- */
-static inline bool address_equal(const struct address *first, const struct address *second)
-{
-	return memcmp(first, second, sizeof(*first)) == 0;
 }
 
 #endif

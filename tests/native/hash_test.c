@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hash_test.c - SipHash-1-3 against another implementation */
+/* hash_test.c - SipHash-1-3 against another implementation, and in batches against itself */
 #include "hash.h"
 
 #include <inttypes.h>
@@ -24,6 +24,47 @@ static const struct {
 	{4, 5, UINT64_C(0x422a9751192ff266)},
 };
 
+static uint64_t next_random(void)
+{
+	static uint64_t state = 1;
+
+	state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return state ^ state >> 29;
+}
+
+/* Batches of every size and length, as one after the other hashes them. */
+static int wrong_in_batches(const char *name, hash_batch_function *hash)
+{
+	static struct hash_batch batch;
+	uint32_t hashes[HASH_BATCH];
+	int failures = 0;
+
+	for (size_t count = 1; count <= HASH_BATCH; count++) {
+		const struct hash_key key = {next_random(), next_random()};
+		const size_t words = 1 + count % HASH_WORDS, bytes = count % 8;
+		uint64_t rest[HASH_BATCH];
+
+		for (size_t at = 0; at < count; at++) {
+			for (size_t i = 0; i + 1 < words; i++)
+				batch.words[i][at] = next_random();
+			rest[at] = next_random() & ((UINT64_C(1) << 8 * bytes) - 1);
+			batch.words[words - 1][at] = hash_last(words - 1, rest[at], bytes);
+		}
+		hash(&key, &batch, words, count, hashes);
+		for (size_t at = 0; at < count; at++) {
+			uint64_t message[HASH_WORDS];
+
+			for (size_t i = 0; i + 1 < words; i++)
+				message[i] = batch.words[i][at];
+			if (hashes[at] == (uint32_t)hash_with_rest(&key, message, words - 1, rest[at], bytes))
+				continue;
+			(void)fprintf(stderr, "%s: number %zu of %zu, of %zu words\n", name, at, count, words);
+			failures++;
+		}
+	}
+	return failures;
+}
+
 int main(void)
 {
 	static const struct hash_key zero = {0, 0}, other = {0, 1};
@@ -45,5 +86,7 @@ int main(void)
 			failures++;
 		}
 	}
+	failures += wrong_in_batches("on any processor", hash_batch_plain);
+	failures += wrong_in_batches("on this one", hash_batch_best());
 	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }
