@@ -88,37 +88,13 @@ uint16_t checksum_finish_udp(uint64_t sum)
 }
 
 /**
- * checksum_delta16() - What the change of one word, such as a port, does to a sum
- * @before:	The word that the checksum covers now
- * @after:	The word that takes its place
- *
- * Return: ~@before + @after, the part of RFC 1624 equation 3 that does not depend on the packet
- */
-uint16_t checksum_delta16(uint16_t before, uint16_t after)
-{
-	return checksum_fold((uint64_t)(uint16_t)~before + after);
-}
-
-/**
- * checksum_delta32() - What the change of an IPv4 address does to a sum
- * @before:	The address that the checksum covers now, as in the packet
- * @after:	The address that takes its place
- *
- * Return: the delta of both its words
- */
-uint16_t checksum_delta32(uint32_t before, uint32_t after)
-{
-	return checksum_fold((uint64_t)~before + after);
-}
-
-/**
- * checksum_delta128() - What the change of an IPv6 address does to a sum
+ * checksum_change128() - What the change of an IPv6 address does to a sum
  * @before:	The address that the checksum covers now
  * @after:	The address that takes its place
  *
- * Return: the delta of all its eight words
+ * Return: a sum, as of checksum_change32()
  */
-uint16_t checksum_delta128(const uint8_t before[16], const uint8_t after[16])
+uint64_t checksum_change128(const uint8_t before[16], const uint8_t after[16])
 {
 	uint64_t sum = 0;
 
@@ -127,7 +103,7 @@ uint16_t checksum_delta128(const uint8_t before[16], const uint8_t after[16])
 
 		memcpy(&old_words, before + at, sizeof(old_words));
 		memcpy(&new_words, after + at, sizeof(new_words));
-		sum += (uint64_t)~old_words + new_words;
+		sum += checksum_change32(old_words, new_words);
 	}
-	return checksum_fold(sum);
+	return sum;
 }

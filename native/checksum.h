@@ -17,9 +17,7 @@ uint64_t checksum_add(uint64_t sum, const void *data, size_t length);
 uint16_t checksum_finish(uint64_t sum);
 uint16_t checksum_finish_udp(uint64_t sum);
 
-uint16_t checksum_delta16(uint16_t before, uint16_t after);
-uint16_t checksum_delta32(uint32_t before, uint32_t after);
-uint16_t checksum_delta128(const uint8_t before[16], const uint8_t after[16]);
+uint64_t checksum_change128(const uint8_t before[16], const uint8_t after[16]);
 
 /* What every packet needs is inline: a call would cost as much as the work. */
 
@@ -36,6 +34,33 @@ static inline uint16_t checksum_fold(uint64_t sum)
 	sum = (sum >> 16) + (sum & 0xffff);
 	sum = (sum >> 16) + (sum & 0xffff);
 	return (uint16_t)sum;
+}
+
+/**
+ * checksum_delta16() - What the change of one word, such as a port, does to a sum
+ * @before:	The word that the checksum covers now
+ * @after:	The word that takes its place
+ *
+ * Return: ~@before + @after, the part of RFC 1624 equation 3 that does not depend on the packet
+ */
+static inline uint16_t checksum_delta16(uint16_t before, uint16_t after)
+{
+	uint32_t sum = (uint32_t)(uint16_t)~before + after;
+
+	/* One carry at the most: what is left of the sum then has room for it. */
+	return (uint16_t)(sum + (sum >> 16));
+}
+
+/**
+ * checksum_change32() - What the change of two words, such as an IPv4 address, does to a sum
+ * @before:	What the checksum covers now, as in the packet
+ * @after:	What takes its place
+ *
+ * Return: a sum, which others may be added to; checksum_fold() makes a delta of it
+ */
+static inline uint64_t checksum_change32(uint32_t before, uint32_t after)
+{
+	return (uint64_t)~before + after;
 }
 
 /**

@@ -24,9 +24,11 @@ def delta(before: bytes, after: bytes) -> int:
     if len(before) != len(after) or len(before) not in (2, 4, 16):
         raise ValueError(f"expected twice 2, 4 or 16 bytes, got {len(before)} and {len(after)}")
     if len(before) == 16:
-        return _swap(lib.checksum_delta128(before, after))
+        return _swap(lib.checksum_fold(lib.checksum_change128(before, after)))
     old, new = int.from_bytes(before, sys.byteorder), int.from_bytes(after, sys.byteorder)
-    return _swap(lib.checksum_delta16(old, new) if len(before) == 2 else lib.checksum_delta32(old, new))
+    if len(before) == 4:
+        return _swap(lib.checksum_fold(lib.checksum_change32(old, new)))
+    return _swap(lib.checksum_delta16(old, new))
 
 
 def join(first: int, second: int) -> int:

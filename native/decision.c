@@ -174,6 +174,13 @@ static void decide_fragment(struct engine *engine, struct packet *packet, struct
 	count_piece(engine, first, packet->network_length);
 }
 
+/* Whether a backend, if there is one, is of a pool: what was picked for a packet may be of another client's. */
+static bool is_of_pool(const struct service_table *table, const struct service_pool *pool,
+		       const struct service_backend *backend)
+{
+	return backend && (size_t)(backend - table->backends) - pool->first < pool->count;
+}
+
 /* The backend for a new connection, by affinity or by chance. */
 static const struct service_backend *choose_backend(struct engine *engine, const struct service_pool *pool,
 						    const struct tuple *tuple, const struct decision_hint *hint,
@@ -191,6 +198,8 @@ static const struct service_backend *choose_backend(struct engine *engine, const
 	decision->rule = backend ? DECISION_AFFINITY : DECISION_PICK;
 	if (backend) {
 		decision->marks |= DECISION_REMEMBERED;
+	} else if (is_of_pool(table, pool, hint->backend)) {
+		backend = hint->backend;
 	} else {
 		uint32_t chance = hint->frontend != INDEX_NONE ? hint->chance : random_draw(&engine->random);
 
@@ -287,11 +296,12 @@ static struct flow *decide_new(struct engine *engine, const struct packet *packe
 {
 	const struct service_table *table = engine_table(engine);
 	const struct tuple *tuple = &packet->tuple;
-	struct decision_hint late = *hint;
+	struct decision_hint late;
 	uint8_t roles = 0;
 
 	/* Where there seemed to be a flow, nobody has looked for a frontend yet. */
 	if (hint->reference != INDEX_NONE) {
+		late = *hint;
 		late.service = service_hash_for(table, tuple);
 		late.frontend = INDEX_NONE;
 		late.backend = NULL;

@@ -38,6 +38,17 @@ bool nat_choose_port(struct flow_table *flows, struct flow *flow, const struct h
 	return false;
 }
 
+/* What other addresses do to a sum. */
+static uint64_t addresses_change(const struct tuple *before, const struct address *source,
+				 const struct address *destination)
+{
+	if (before->family == TUPLE_IPV4)
+		return checksum_change32(address_ipv4(&before->source), address_ipv4(source)) +
+		       checksum_change32(address_ipv4(&before->destination), address_ipv4(destination));
+	return checksum_change128(before->source.bytes, source->bytes) +
+	       checksum_change128(before->destination.bytes, destination->bytes);
+}
+
 /**
  * nat_prepare() - Compute the checksum deltas of a flow
  * @flow:	Its tuples are set; its deltas will be
@@ -46,14 +57,10 @@ void nat_prepare(struct flow *flow)
 {
 	const struct tuple *before = &flow->tuples[TRACKING_ORIGINAL];
 	const struct tuple after = tuple_reversed(&flow->tuples[TRACKING_REPLY]);
-	uint16_t ports = checksum_delta_join(checksum_delta16(before->source_port, after.source_port),
-					     checksum_delta16(before->destination_port, after.destination_port));
+	uint64_t change = addresses_change(before, &after.source, &after.destination);
 
-	/* An IPv4 address is followed by zeros on both sides, which add nothing. */
-	flow->address_delta =
-		checksum_delta_join(checksum_delta128(before->source.bytes, after.source.bytes),
-				    checksum_delta128(before->destination.bytes, after.destination.bytes));
-	flow->transport_delta = checksum_delta_join(flow->address_delta, ports);
+	flow->address_delta = checksum_fold(change);
+	flow->transport_delta = checksum_fold(change + checksum_change32(tuple_ports(before), tuple_ports(&after)));
 }
 
 /* What is there is the sum over the pseudo-header: the addresses are in it, the ports are not (offload.c). */
@@ -163,9 +170,6 @@ void nat_rewrite_quoted(struct packet *quoted, const struct flow *flow, unsigned
  */
 void nat_rewrite_addresses(struct packet *packet, const struct address *source, const struct address *destination)
 {
-	const struct tuple *before = &packet->tuple;
-
 	rewrite_addresses(packet, source, destination,
-			checksum_delta_join(checksum_delta128(before->source.bytes, source->bytes),
-					    checksum_delta128(before->destination.bytes, destination->bytes)));
+			checksum_fold(addresses_change(&packet->tuple, source, destination)));
 }

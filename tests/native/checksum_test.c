@@ -85,9 +85,9 @@ static void test_address_of_ipv6(void)
 		before[i] = (uint8_t)(i * 17);
 		after[i] = (uint8_t)(0xff - i);
 	}
-	expect("checksum_delta128", sizeof(before),
+	expect("checksum_change128", sizeof(before),
 	       checksum_update(checksum_finish(checksum_add(0, before, sizeof(before))),
-			       checksum_delta128(before, after)),
+			       checksum_fold(checksum_change128(before, after))),
 	       checksum_finish(checksum_add(0, after, sizeof(after))));
 }
 
