@@ -36,7 +36,7 @@
  * that the kernel has none to receive into, and drops, which is what an overloaded interface does.
  *
  * While packets come, the thread asks for more without waiting, and the kernel does not wake it; after @spins times
- * without any it sleeps.
+ * without any it sleeps. A queue that many packets come in by is served less often, see moderation.c.
  */
 
 #define ETHERNET	  14
@@ -58,6 +58,7 @@
 struct xdp_socket {
 	struct xsk xsk;
 	struct af_xdp_socket_config config;
+	struct moderated moderated;
 	uint32_t generation;
 	uint64_t missed;
 };
@@ -158,6 +159,16 @@ static void describe(struct af_xdp *xdp, const struct xdp_socket *socket, const 
 		xdp->counters.finished++;
 }
 
+/* Has a queue served as often as what comes in by it is worth. */
+static void moderate(struct af_xdp *xdp, struct xdp_socket *socket, size_t packets)
+{
+	if (packets == 0 || socket->moderated.napi == 0)
+		return;
+	if (moderation_count(&socket->moderated, packets, moderation_now()) &&
+	    moderation_tell(&xdp->config.moderation, &socket->moderated))
+		xdp->counters.moderations++;
+}
+
 static void receive_from(struct af_xdp *xdp, uint32_t number, struct port_batch *batch)
 {
 	struct xdp_socket *socket = &xdp->sockets[number];
@@ -174,6 +185,7 @@ static void receive_from(struct af_xdp *xdp, uint32_t number, struct port_batch 
 		batch->cookies[at] = (uint64_t)number << 32 | socket->generation;
 		xdp->port.counters.bytes += packets[i].length;
 	}
+	moderate(xdp, socket, count);
 }
 
 /* Takes from all sockets, beginning with another each time, so that none starves. */
@@ -512,6 +524,23 @@ int af_xdp_add(struct port *port, const struct af_xdp_socket_config *config)
 int af_xdp_descriptor(struct port *port, int number)
 {
 	return of_port(port)->sockets[number].xsk.descriptor;
+}
+
+/**
+ * af_xdp_moderate() - Let a queue wait while it is busy
+ * @port:	The port, whose configuration says whom to tell
+ * @number:	The socket
+ * @napi:	The kernel's number for the queue
+ *
+ * The queue must have settings of its own that end with the program: they are not put back.
+ */
+void af_xdp_moderate(struct port *port, int number, uint32_t napi)
+{
+	struct af_xdp *xdp = of_port(port);
+
+	(void)pthread_mutex_lock(&xdp->lock);
+	xdp->sockets[number].moderated = (struct moderated){.napi = napi};
+	(void)pthread_mutex_unlock(&xdp->lock);
 }
 
 /* Packets that the kernel could not deliver to a socket, as far as they were not counted yet. */

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "forwarding.h"
+#include "moderation.h"
 #include "port.h"
 
 /* Sockets of one port at the most: queues of all its interfaces together. */
@@ -23,6 +24,7 @@
  * @tun_interface: Its number
  * @busy_poll:	Microseconds to poll a driver for (SO_BUSY_POLL), 0 to wait for interrupts
  * @spins:	Rounds without any packet, before the thread sleeps
+ * @moderation:	Whom to tell when queues shall wait; its descriptor stays the caller's, and open longer than the port
  */
 struct af_xdp_config {
 	uint32_t frames;
@@ -31,6 +33,7 @@ struct af_xdp_config {
 	uint32_t tun_interface;
 	int busy_poll;
 	uint32_t spins;
+	struct moderation moderation;
 };
 
 /**
@@ -56,6 +59,7 @@ struct af_xdp_socket_config {
  * @refused:	Lost because the kernel's path did not take them
  * @kicks:	System calls to send
  * @too_long:	Packets given to the kernel because the way out takes only shorter ones
+ * @moderations: Times that a queue was told to wait, or no longer to
  */
 struct af_xdp_counters {
 	uint64_t sent;
@@ -65,11 +69,13 @@ struct af_xdp_counters {
 	uint64_t refused;
 	uint64_t kicks;
 	uint64_t too_long;
+	uint64_t moderations;
 };
 
 struct port *af_xdp_create(const struct af_xdp_config *config, int *error);
 int af_xdp_add(struct port *port, const struct af_xdp_socket_config *config);
 int af_xdp_descriptor(struct port *port, int number);
+void af_xdp_moderate(struct port *port, int number, uint32_t napi);
 void af_xdp_remove(struct port *port, int number);
 bool af_xdp_route(struct port *port, const struct forwarding_route *routes, uint32_t count);
 void af_xdp_count(struct port *port, struct af_xdp_counters *counters);

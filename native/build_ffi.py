@@ -48,6 +48,7 @@ UNITS = (
     "worker",
     "descriptor",
     "forwarding",
+    "moderation",
     "xsk",
     "af_xdp",
     "nfqueue",
@@ -82,6 +83,7 @@ DECLARED = (
     "worker",
     "descriptor",
     "forwarding",
+    "moderation",
     "af_xdp",
     "nfqueue",
 )

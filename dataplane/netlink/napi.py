@@ -40,6 +40,14 @@ class NapiSettings:
             raise
         self._family = _number(attributes.parse(answer.body[_HEADER.size :])[_FAMILY_ID])
 
+    @property
+    def family(self) -> int:
+        """The kernel's number for "netdev", for who writes messages without this class."""
+        return self._family
+
+    def fileno(self) -> int:
+        return self._channel.fileno()
+
     def close(self) -> None:
         self._channel.close()
 

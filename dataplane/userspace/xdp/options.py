@@ -9,9 +9,7 @@ from fnmatch import fnmatchcase
 from dataplane.errors import InputError
 from dataplane.netlink.routing import LinkState
 from dataplane.table import DetectLocal
-from dataplane.userspace.xdp.port import Where, XdpLimits, XdpPort
-
-_VETH = "veth"
+from dataplane.userspace.xdp.port import VETH, Where, XdpLimits, XdpPort
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ class XdpOptions:
         """Whether an interface is one of those that are meant."""
         if self.interfaces:
             return any(fnmatchcase(link.name, pattern) for pattern in self.interfaces)
-        return link.kind == _VETH
+        return link.kind == VETH
 
 
 def xdp_options(interfaces: Iterable[str], where: str, busy_poll: int) -> XdpOptions:

@@ -1,7 +1,9 @@
-"""Busy polling: the engine's thread does the drivers' work too, instead of whoever was interrupted by a packet.
+"""How drivers are had to receive: moderated as packets come, or polled.
 
-Between two pods that is the sender: the far end of its cable is received from on its own processor. With busy polling
-it only puts packets in the cable, which lets it send more, and both ends of the work are done where the engine is.
+Between two pods it is the sender who is interrupted by its packet: the far end of its cable is received from on its own
+processor, packet by packet. Moderation (native/moderation.c) has a busy cable wait a little, and then receives many
+packets together. Busy polling has the engine's thread do it, so that the sender only puts packets in the cable, and
+both ends of the work are done where the engine is.
 """
 
 from __future__ import annotations
@@ -50,3 +52,45 @@ class Polling:
     def close(self) -> None:
         if self._settings:
             self._settings.close()
+
+
+class Moderation:
+    """Of virtual cables, which lack a network card's own: while packets come in large numbers. Where the kernel can not
+    be told (before Linux 6.13) it does nothing, and a line at level INFO says so.
+
+    Nothing has to be put back: the queues are there only as long as the cable has our program.
+    """
+
+    def __init__(self) -> None:
+        self._asked: NapiSettings | None = None
+        self._told: NapiSettings | None = None  # by the port's thread, which reads no answers
+        try:
+            self._asked, self._told = NapiSettings(), NapiSettings()
+        except OSError as error:
+            _LOG.info("AF_XDP: cables are served packet by packet, as the kernel can not be told to wait: %s", error)
+            self.close()
+
+    @property
+    def descriptor(self) -> int:
+        """For messages to `family`; -1 if there is none."""
+        return self._told.fileno() if self._told else -1
+
+    @property
+    def family(self) -> int:
+        return self._told.family if self._told else 0
+
+    def queues(self, interface: int) -> tuple[int, ...]:
+        """The kernel's numbers for its receive queues; none if they are left as they are."""
+        if self._told is None or self._asked is None:
+            return ()
+        try:
+            return tuple(sorted(queue.number for queue in self._asked.queues(interface)))
+        except (OSError, KeyError) as error:
+            _LOG.info("AF_XDP: interface %d is served packet by packet: %s", interface, error)
+            return ()
+
+    def close(self) -> None:
+        for settings in (self._asked, self._told):
+            if settings:
+                settings.close()
+        self._asked = self._told = None

@@ -30,7 +30,7 @@ from dataplane.userspace.structures import fields
 from dataplane.userspace.xdp import bpf
 from dataplane.userspace.xdp.exits import Exit, exits
 from dataplane.userspace.xdp.follower import Follower
-from dataplane.userspace.xdp.polling import Polling
+from dataplane.userspace.xdp.polling import Moderation, Polling
 from dataplane.userspace.xdp.program import Maps, steer
 from dataplane.userspace.xdp.steering import KEY_SIZE, PREFIX_KEY_SIZE, Steering, Wanted, kept, steering
 from dataplane.userspace.xdp.tun import Tun
@@ -38,6 +38,7 @@ from native.library import ffi, lib
 
 _LOG = logging.getLogger(__name__)
 _MOST_QUEUES = 64
+VETH = "veth"  #: `LinkState.kind` of a virtual cable
 
 
 class Where(StrEnum):
@@ -94,12 +95,13 @@ class XdpPort(Port):
         self._complained = ""
         self._follower: Follower | None = None
         self._polling = Polling() if busy_poll else None
+        self._moderation = Moderation()
         self._endpoints, self._prefix_map = _make_maps(limits)
         try:
-            super().__init__(_make_port(limits, busy_poll, spins), "AF_XDP")
+            super().__init__(_make_port(limits, busy_poll, spins, self._moderation), "AF_XDP")
         except BaseException:
-            self._endpoints.close()
-            self._prefix_map.close()
+            for handle in (self._endpoints, self._prefix_map, self._moderation):
+                handle.close()
             raise
         self._channel = Channel(NETLINK_ROUTE)
 
@@ -118,7 +120,7 @@ class XdpPort(Port):
         super().close()
         if self._polling:
             self._polling.close()
-        for handle in (self._endpoints, self._prefix_map, self._channel):
+        for handle in (self._endpoints, self._prefix_map, self._channel, self._moderation):
             handle.close()
 
     def steer(self, table: ForwardingTable, host: Host, busy: Callable[[], Container[str]] = frozenset) -> None:
@@ -213,6 +215,9 @@ class XdpPort(Port):
             return
         if self._polling:
             self._polling.begin(link.index)
+        elif link.kind == VETH and not attached.generic:
+            for number, queue in zip(attached.sockets, self._moderation.queues(link.index), strict=False):
+                lib.af_xdp_moderate(self.native, number, queue)
         self._refused.pop(link.index, None)
         self._attached[link.index] = attached
 
@@ -310,12 +315,13 @@ def _make_maps(limits: XdpLimits) -> tuple[bpf.Map, bpf.Map]:
         raise InputError(f"AF_XDP: {error}") from error
 
 
-def _make_port(limits: XdpLimits, busy_poll: int, spins: int) -> Any:
+def _make_port(limits: XdpLimits, busy_poll: int, spins: int, moderation: Moderation) -> Any:
     tun = Tun()
     config = ffi.new("struct af_xdp_config *")
     config.frames, config.routes = limits.frames, limits.routes
     config.tun, config.tun_interface = tun.descriptor, tun.index
     config.busy_poll, config.spins = busy_poll, spins
+    config.moderation.descriptor, config.moderation.family = moderation.descriptor, moderation.family
     error = ffi.new("int *")
     port = lib.af_xdp_create(config, error)
     if port:
