@@ -35,6 +35,22 @@ def load(sources: Sequence[str]) -> list[Manifest]:
     return found
 
 
+def once(manifests: Iterable[Manifest]) -> list[Manifest]:
+    """Each object once: files that stand side by side may bring the same one. InputError if they differ about it."""
+    found: dict[tuple[str, ...], Manifest] = {}
+    nameless = 0
+    for manifest in manifests:
+        metadata = manifest.object["metadata"]
+        if not (name := metadata.get("name")):  # a new object each time (generateName)
+            nameless += 1
+        namespace = metadata.get("namespace") or "default"
+        key = (manifest.object["apiVersion"], manifest.object["kind"], namespace, name or f"/{nameless}")
+        first = found.setdefault(key, manifest)
+        if first.object != manifest.object:
+            raise InputError(f"{manifest.where}: differs from {first.where} (expected the same, or another name)")
+    return list(found.values())
+
+
 def _load_source(source: str) -> Iterator[Manifest]:
     if source == "-":
         yield from parse(_text(sys.stdin.buffer.read(), "standard input"), "standard input")

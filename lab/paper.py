@@ -28,7 +28,7 @@ from lab.controllers.runner import Controller, Runner
 from lab.controllers.view import View
 from lab.kubelet.addresses import AddressPool
 from lab.kubelet.status import Server, pod_status
-from lab.manifests import Manifest
+from lab.manifests import Manifest, once
 from lab.network.topology import SERVICE_CIDRS as SERVICE_NETWORKS
 from lab.paper_nodes import paper_nodes, with_networks
 from lab.recording import Recording, is_recorded, not_ready, without_owners
@@ -51,7 +51,7 @@ class PaperCluster:
 
     `not_ready` names pods (``NAME`` or ``NAMESPACE/NAME``) whose readiness probe fails. `service_networks` is where
     cluster IPs come from; a ServiceCIDR called ``kubernetes`` in the manifests takes its place. Raises InputError for
-    manifests that an API server would refuse.
+    manifests that an API server would refuse, and for two that differ about one object.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class PaperCluster:
             for node in paper_nodes(nodes):
                 self._store.create(NODES, node)
                 self._store.update(NODES, node, subresource="status")
-        complete = with_networks(manifests)
+        complete = with_networks(once(manifests))
         for manifest in sorted(complete, key=lambda m: m.object["kind"] not in _FIRST):
             self._add(manifest)
         for resource, key, references in self._recording.owners():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dataplane.errors import InputError
@@ -33,6 +35,25 @@ def test_a_pod_that_wants_linux_runs() -> None:
     (web,) = PaperCluster([pod(nodeSelector={"kubernetes.io/os": "linux"})]).pods()
     assert web["spec"]["nodeName"] == "n1"
     assert web["status"]["phase"] == "Running"
+
+
+def test_what_two_files_bring_alike_is_one_object() -> None:
+    assert len(PaperCluster([pod(), replace(pod(), where="again.yaml")]).pods()) == 1
+
+
+def test_what_two_files_bring_differently_is_refused() -> None:
+    other = replace(pod(hostNetwork=True), where="other.yaml, document 2 (Pod web)")
+    with pytest.raises(InputError) as error:
+        PaperCluster([pod(), other])
+    assert str(error.value) == (
+        "other.yaml, document 2 (Pod web): differs from web.yaml (expected the same, or another name)"
+    )
+
+
+def test_names_that_are_made_up_are_never_the_same() -> None:
+    made_up = pod()
+    made_up.object["metadata"] = {"generateName": "web-"}
+    assert len(PaperCluster([made_up, made_up]).pods()) == 2
 
 
 def test_more_replicas_than_could_ever_run_are_refused_at_once() -> None:
