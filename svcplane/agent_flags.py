@@ -30,9 +30,9 @@ COMMANDS = (
     Command(("--init-only",), Kind.BOOLEAN, "make the settings that need all privileges (conntrack, mode), and exit"),
     Command(("--cleanup",), Kind.BOOLEAN, "remove all of svcplane's rules, and exit"),
     Command(("--master",), Kind.TEXT, "URL of the API server, in place of the kubeconfig's"),
-    Command(("--iptables-variant",), Kind.TEXT, "which iptables in mode iptables: auto, legacy or nft"),
+    Command(("--iptables-variant",), Kind.NAME, "which iptables in mode iptables: auto, legacy or nft"),
     Command(
-        ("--iptables-layout",), Kind.TEXT,
+        ("--iptables-layout",), Kind.NAME,
         "how packets find their frontend in mode iptables: kube-proxy (rule by rule) or tree (by network first)",
     ),
     Command(("--conntrack-forget-sctp",), Kind.BOOLEAN, "forget SCTP flows whose endpoint is gone, as UDP's"),
@@ -45,11 +45,11 @@ COMMANDS = (
         "leave the rules of a kube-proxy that ran here before; else they go once ours are in force",
     ),
     Command(
-        ("--userspace-port",), Kind.TEXT,
+        ("--userspace-port",), Kind.NAME,
         "how packets come in in mode userspace: nfqueue (packet queues), af_xdp (interfaces) or nfqueue_python",
     ),
     Command(("--xdp-interfaces",), Kind.WORDS, "with af_xdp: patterns of the interfaces' names (default: every veth)"),
-    Command(("--xdp-mode",), Kind.TEXT, "with af_xdp: auto, native or generic"),
+    Command(("--xdp-mode",), Kind.NAME, "with af_xdp: auto, native or generic"),
     Command(
         ("--xdp-busy-poll",), Kind.INTEGER, "with af_xdp: microseconds to poll a driver for; 0: wait for interrupts"
     ),
@@ -135,7 +135,7 @@ def _add(
         *flags,
         type=_PARSERS[kind],
         default=argparse.SUPPRESS,
-        metavar=kind.value or "TEXT",
+        metavar=kind.value or Kind.TEXT.value,
         help=text.replace("%", "%%"),
         **options,
     )
@@ -218,6 +218,7 @@ def _gates(text: str) -> dict[str, bool]:
 
 _PARSERS: Mapping[Kind, Callable[[str], Any]] = {
     Kind.TEXT: str,
+    Kind.NAME: str,
     Kind.BOOLEAN: boolean,
     Kind.INTEGER: _integer,
     Kind.NUMBER: _number,

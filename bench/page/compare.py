@@ -18,6 +18,7 @@ Key = tuple[str, str, str, str, int]
 
 #: What is told of a machine, and differs from run to run.
 OF_ONE_RUN = {"at", "took", "load", "load before", "busy before", "stolen by the hypervisor"}
+_SEEN = (Verdict.BETTER, Verdict.WORSE)
 BETWEEN_RUNS = 0.20  #: what a machine may differ by from one hour to the next, for one contender more than for another
 
 
@@ -53,17 +54,25 @@ def _lines(before: Results, after: Results) -> Iterator[str]:
 
 
 def _verdicts(before: Results, after: Results) -> Iterator[str]:
-    """How each run judged ours beside kube-proxy: what was told one way and then the other, and how many as before."""
+    """How each run judged ours beside kube-proxy: what was told one way and then the other, and how many as before.
+
+    "About the same" and "unclear" both say that no difference was seen. One that a run saw and the other did not is
+    near what noise allows to be seen: it is counted, but the runs do not contradict each other.
+    """
     old, new = _judged(before), _judged(after)
-    both = old.keys() & new.keys()
-    opposite = [key for key in new if key in both and {old[key], new[key]} == {Verdict.BETTER, Verdict.WORSE}]
+    both = [key for key in new if key in old]
+    opposite = [key for key in both if {old[key], new[key]} == {Verdict.BETTER, Verdict.WORSE}]
     for question, name, case, contender, services in opposite:
         key = (question, name, case, contender, services)
         what = ", ".join(part for part in (question, name, case, contender) if part)
         yield f"verdict turned: {what}, {services:,} Services: {old[key]} → {new[key]}"
     if both:
-        same = sum(old[key] == new[key] for key in both)
-        yield f"verdicts beside kube-proxy: {same} of {len(both)} as before, {len(opposite)} turned round"
+        once = sum((old[key] in _SEEN) != (new[key] in _SEEN) for key in both)
+        same = len(both) - once - len(opposite)
+        yield (
+            f"verdicts beside kube-proxy: {same} of {len(both)} as before, {once} seen in one of the runs only, "
+            f"{len(opposite)} turned round"
+        )
 
 
 def _judged(run: Results) -> Mapping[Key, str]:

@@ -10,6 +10,8 @@ from bench.page.summary import Chapter, Group, chapters, digits, told
 
 OURS = "svcplane nftables"  #: the mode that is meant when none is named
 
+PROGRAMMING = "How long until the kernel does what the cluster says?"
+
 #: Question, figure and case of what is shown, in this order; "" stands for any case.
 SHOWN = (
     ("How many packets a second?", "delivered", "18 bytes, 64 flows"),
@@ -18,6 +20,8 @@ SHOWN = (
     ("How long does the first packet take?", "p99", ""),
     ("How much processor time per packet?", "node and backends", ""),
     ("How soon do packets follow a change?", "first answer from the new endpoint", ""),
+    (PROGRAMMING, "everything into the kernel", ""),
+    (PROGRAMMING, "one endpoint changed, median", ""),
     ("How long does the start take?", "first right answers", ""),
     ("How much memory?", "resident, of the agent", ""),
 )

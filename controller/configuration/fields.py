@@ -19,6 +19,7 @@ class Kind(enum.Enum):
     """What its value is, and how a flag writes it."""
 
     TEXT = "TEXT"
+    NAME = "NAME"  #: one of a few
     BOOLEAN = "true|false"
     INTEGER = "N"
     NUMBER = "NUMBER"
@@ -66,7 +67,7 @@ FIELDS = (
         "featureGates", Kind.GATES, ("--feature-gates",),
         f"switches of features: {EXTERNAL_IPS_GATE}=false leaves external IPs unserved; others have no effect",
     ),
-    Field("mode", Kind.TEXT, ("--proxy-mode",), "how packets are treated: nftables, iptables, ipvs or userspace"),
+    Field("mode", Kind.NAME, ("--proxy-mode",), "how packets are treated: nftables, iptables, ipvs or userspace"),
     Field(
         "iptables.masqueradeBit", Kind.INTEGER, ("--iptables-masquerade-bit",),
         "in modes iptables and ipvs: bit of the mark"
@@ -80,7 +81,7 @@ FIELDS = (
     Field("iptables.minSyncPeriod", Kind.DURATION, (), "as nftables.minSyncPeriod, in that mode"),
     Field("ipvs.syncPeriod", Kind.DURATION, ("--ipvs-sync-period",), "as nftables.syncPeriod, in mode ipvs"),
     Field("ipvs.minSyncPeriod", Kind.DURATION, ("--ipvs-min-sync-period",), "as nftables.minSyncPeriod, in mode ipvs"),
-    Field("ipvs.scheduler", Kind.TEXT, ("--ipvs-scheduler",), "in that mode: how backends are chosen; empty: rr"),
+    Field("ipvs.scheduler", Kind.NAME, ("--ipvs-scheduler",), "in that mode: how backends are chosen; empty: rr"),
     Field("ipvs.excludeCIDRs", Kind.WORDS, ("--ipvs-exclude-cidrs",), "virtual servers that stay", _NOT_TOUCHED),
     Field("ipvs.strictARP", Kind.BOOLEAN, ("--ipvs-strict-arp",), "ARP only where an address is", _NO_ADDRESSES),
     Field("ipvs.tcpTimeout", Kind.DURATION, ("--ipvs-tcp-timeout",), "in it: of idle connections; 0: as it is"),
@@ -96,7 +97,7 @@ FIELDS = (
         "nftables.minSyncPeriod", Kind.DURATION, ("--iptables-min-sync-period", "--min-sync-period"),
         "the least time between two syncs",
     ),
-    Field("detectLocalMode", Kind.TEXT, ("--detect-local-mode",), "how this node's pods are told from others"),
+    Field("detectLocalMode", Kind.NAME, ("--detect-local-mode",), "how this node's pods are told from others"),
     Field("detectLocal.bridgeInterface", Kind.TEXT, ("--pod-bridge-interface",), "the bridge that they come in by"),
     Field(
         "detectLocal.interfaceNamePrefix", Kind.TEXT, ("--pod-interface-name-prefix",), "how their interfaces begin"
@@ -124,7 +125,7 @@ FIELDS = (
         "configSyncPeriod", Kind.DURATION, ("--config-sync-period",),
         "how often all objects are looked at again", "what changed is always known, so nothing is done twice",
     ),
-    Field("logging.format", Kind.TEXT, ("--logging-format",), "text or json"),
+    Field("logging.format", Kind.NAME, ("--logging-format",), "text or json"),
     Field("logging.flushFrequency", Kind.DURATION, ("--log-flush-frequency",), "how often logs are written", _LOGS),
     Field("logging.verbosity", Kind.INTEGER, ("-v", "--v"), "4 and more: say everything"),
     Field("logging.vmodule", Kind.OTHER, ("--vmodule",), "verbosity by file", "those are files of kube-proxy"),

@@ -173,7 +173,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 def test_a_run_compared_with_itself_has_not_changed(run: Results) -> None:
     assert compare(run, run).splitlines() == [
         "about the same: 16; too noisy to tell: 0",
-        "verdicts beside kube-proxy: 4 of 4 as before, 0 turned round",
+        "verdicts beside kube-proxy: 4 of 4 as before, 0 seen in one of the runs only, 0 turned round",
     ]
 
 
@@ -206,7 +206,19 @@ def test_a_verdict_that_turns_round_is_told(run: Results) -> None:
         "verdict turned: How many packets a second?, delivered, 18 bytes, <1> flow, svcplane nftables, 10 Services"
         in (told[2].rpartition(":")[0])
     )
-    assert told[-1] == "verdicts beside kube-proxy: 3 of 4 as before, 1 turned round"
+    assert told[-1] == "verdicts beside kube-proxy: 3 of 4 as before, 0 seen in one of the runs only, 1 turned round"
+
+
+def test_a_difference_that_only_one_run_saw_contradicts_nothing(run: Results) -> None:
+    def noisy(m: Measured) -> Measured:
+        if m.contender != OURS or m.services != 10:
+            return m
+        return replace(
+            m, samples=tuple(each * part for each, part in zip(m.samples, (0.3, 3, 1, 0.3, 3, 1), strict=True))
+        )
+
+    told = compare(run, replace(run, measured=[noisy(m) for m in run.measured])).splitlines()
+    assert told[-1] == "verdicts beside kube-proxy: 2 of 4 as before, 2 seen in one of the runs only, 0 turned round"
 
 
 def test_what_broke_is_told(run: Results) -> None:

@@ -116,7 +116,7 @@ def test_what_is_not_said_is_as_kube_proxy_has_it(field: Field) -> None:
 def test_whoever_sets_a_field_without_effect_is_told(field: Field) -> None:
     values = {
         Kind.BOOLEAN: True, Kind.INTEGER: 7, Kind.NUMBER: 7.0, Kind.DURATION: Duration(7), Kind.WORDS: ["10.0.0.0/8"],
-        Kind.GATES: {"A": True}, Kind.TEXT: "something",
+        Kind.GATES: {"A": True}, Kind.TEXT: "something", Kind.NAME: "something",
     }  # fmt: skip
     value = values.get(field.kind, [{"filePattern": "a"}] if field.path == "logging.vmodule" else {"a": "b"})
     configuration = with_value(KubeProxyConfiguration(), field.path, value)
