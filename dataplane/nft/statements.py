@@ -311,10 +311,9 @@ def remember(layer: Layer3, map_name: str, address: str) -> Statement:
     return Statement(f"update @{map_name} {{ {key.text} : {address} }}", code)
 
 
-def note(layer: Layer3, set_name: str) -> Statement:
-    """The source is in the set from now on, with a new timer."""
-    key = fields.source(layer)
-    return Statement(f"update @{set_name} {{ {key.text} }}", key.load(_FIRST) + _update(set_name))
+def note(key: tuple[Field, ...], set_name: str) -> Statement:
+    """What the packet shows there is in the set from now on, with a new timer; unless the set is full."""
+    return Statement(f"update @{set_name} {{ {fields.concatenation(key)} }}", fields.load(key) + _update(set_name))
 
 
 def _update(set_name: str, *data: bytes) -> bytes:

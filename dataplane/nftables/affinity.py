@@ -171,7 +171,7 @@ def _proposal(
     remember = [statements.remember(layer, map_name, endpoint.address)]
     if is_one_of_several:
         # In the same rule: whom a full map cannot take does not become known either.
-        remember.append(statements.note(layer, known_clients(map_name)))
+        remember.append(statements.note((fields.source(layer),), known_clients(map_name)))
     rules = (
         rule(*remember),
         rule(jump(remembered.name)),

@@ -24,7 +24,7 @@ from dataplane.nft.audit import audit
 from dataplane.nft.layer3 import Layer3
 from dataplane.nft.objects import Chain
 from dataplane.nft.plan import Plan
-from dataplane.nft.statements import Statement, rule
+from dataplane.nft.statements import rule
 from dataplane.nft.transaction import RefusedError, Transaction
 from dataplane.nft.watch import Watch
 from dataplane.packets import Packets, PortPackets
@@ -88,7 +88,7 @@ class UserspaceDataplane:
             self._watch = Watch(*steering.LAYERS.values())
         except OSError as error:
             raise DataplaneError(f"userspace: nf_tables is not to be used here: {error}") from error
-        self._queue = self._find_queue_statement()
+        self._waiting = self._find_queue_statements()
         self._limits, self._folder = limits, folder or default_folder()
         if xdp:
             xdp.port(DetectLocal()).close()  # to fail now, if it does
@@ -240,7 +240,7 @@ class UserspaceDataplane:
     def _cold(self, table: ForwardingTable) -> dict[Layer3, Plan]:
         plans = self._steered.everything()
         for layer, plan in plans.items():
-            plan.new_chains = {chain.name: chain for chain in steering.chains(layer, table, self._queue)}
+            plan.new_chains = {chain.name: chain for chain in steering.chains(layer, table, self._waiting)}
         return plans
 
     def _commit(self, transaction: Transaction) -> None:
@@ -284,14 +284,14 @@ class UserspaceDataplane:
             self._engine.close()
         self._engine, self._recovered = None, False
 
-    def _find_queue_statement(self) -> Statement:
+    def _find_queue_statements(self) -> steering.Queues:
         """nf_tables' own, or iptables' where the kernel has not the former: tried in a table that never is there."""
         refused: DataplaneError | None = None
-        for statement in (steering.queue, steering.queue_by_xtables):
-            made = statement(FIRST_QUEUE, self._queues)
+        for statements in (steering.queue, steering.queue_by_xtables):
+            made = statements(FIRST_QUEUE, self._queues)
             trial = Transaction()
             layer = next(iter(steering.LAYERS.values())).with_table(f"{steering.TABLE}-trial")
-            chain = Chain("trial", (rule(made),))
+            chain = Chain("trial", tuple(map(rule, made)))
             trial.add_table(layer)
             trial.add_chain(layer, chain)
             trial.add_rules(layer, chain)
@@ -337,7 +337,7 @@ class UserspaceDataplane:
         """What the engine knows of a frontend, and the rules that bring it packets."""
         text = self.engine.where(key)
         layer = steering.LAYERS[key.family]
-        take = next(c for c in steering.chains(layer, self._steered.table, self._queue) if c.name == "take")
+        take = next(c for c in steering.chains(layer, self._steered.table, self._waiting) if c.name == "take")
         return f"{text}\n\ntable {layer} {layer.table}\n{take.text}"
 
     def tallies(self) -> dict[tuple[str, Endpoint], Tally]:

@@ -1,6 +1,7 @@
 """The rules that bring the engine its packets: tables ``ip svcplane-userspace`` and ``ip6 svcplane-userspace``.
 
     prerouting, output  -300   take       packets to frontends, of backends, and errors about either → the queues
+                               direct     who else writes to a backend: their answers do not depend on an engine
     prerouting, output  -299   leave      what came back translated is nobody's connection: notrack
 
 That is before the kernel tracks connections (-200), so it sees every packet as it is on the other side of the
@@ -9,9 +10,13 @@ tracked: the two directions of a flow do not look like one any more (the client'
 answers the Service), so answers would be invalid to whoever asks for their state.
 
 What comes from a backend's address and port is taken too, whether it is an answer through the Service or to somebody
-who asked the backend directly: only the engine knows, and it passes the latter on as it is. All errors of ICMP are
-taken, because what they are about is inside. So is every piece of a packet but the first, which has no ports; if
-connections are tracked on this node there are none, because the kernel puts packets together before that (-400).
+who asked the backend directly: only the engine knows, and it passes the latter on as it is. While no engine runs,
+nobody does; then answers go on to whoever was lately seen to write to the backend itself: to clients of other nodes,
+whose packets were translated there, and to this host's next agent, as the API server is a backend of a Service, too.
+
+All errors of ICMP are taken, because what they are about is inside. So is every piece of a packet but the first, which
+has no ports; if connections are tracked on this node there are none, because the kernel puts packets together before
+that (-400).
 
 What comes out of the AF_XDP port's tun device has been at the engine already, and is not taken again.
 """
@@ -19,16 +24,17 @@ What comes out of the AF_XDP port's tun device has been at the engine already, a
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from dataplane.netlink.attributes import attribute, nested, number, string
 from dataplane.nft import fields, kernel, statements
 from dataplane.nft.elements import NO_TAIL, Element
 from dataplane.nft.fields import PORT, PROTOCOL, SOURCE_PORT, Field, expression
-from dataplane.nft.kernel import Hook
+from dataplane.nft.kernel import Hook, SetFlag
 from dataplane.nft.layer3 import IPV4, IPV6, Layer3
 from dataplane.nft.objects import BaseHook, Chain, Set
-from dataplane.nft.statements import Rule, Statement, in_set, jump, rule
+from dataplane.nft.statements import Rule, Statement, in_set, jump, note, rule
 from dataplane.table import Endpoint, Family, ForwardingTable, Frontend, FrontendKey, Protocol
 from dataplane.userspace.xdp import tun
 
@@ -37,6 +43,9 @@ LAYERS = {layer.family: layer.with_table(TABLE) for layer in (IPV4, IPV6)}
 
 FRONTENDS, NODE_PORTS, NODE_ADDRESSES = "frontends", "node-ports", "node-addresses"
 CLUSTER_IPS, BACKENDS = "cluster-ips", "backends"
+DIRECT = "direct"  #: written by packets: who asks backends themselves, and whom
+
+DIRECT_SECONDS, _MOST_DIRECT = 60, 65536
 
 _PRIORITY = -300  #: as iptables' raw table
 
@@ -52,16 +61,25 @@ def sets(layer: Layer3) -> Iterator[Set]:
     yield Set(NODE_ADDRESSES, key[:1])
     yield Set(CLUSTER_IPS, key[:1])
     yield Set(BACKENDS, key)
+    flags = SetFlag.EVAL | SetFlag.TIMEOUT
+    yield Set(DIRECT, (*key, *_from(layer)[::2]), flags=flags, size=_MOST_DIRECT, timeout=DIRECT_SECONDS)
 
 
-def chains(layer: Layer3, table: ForwardingTable, queue: Statement) -> Iterator[Chain]:
+class Queues(NamedTuple):
+    """Statements that have a packet wait for the engine; they differ in what happens while there is none."""
+
+    or_drop: Statement
+    or_pass: Statement
+
+
+def chains(layer: Layer3, table: ForwardingTable, queues: Queues) -> Iterator[Chain]:
     """The chains. Of the table they depend on no frontend."""
     hook = BaseHook
     # What came in on the loopback interface was sent by this host, and taken there.
     from_itself = rule(statements.from_interface("lo", False), statements.RETURN)
     from_engine = statements.from_interface(tun.NAME, False)
     take, leave = rule(jump("take")), rule(jump("leave"))
-    yield Chain("take", tuple(_take(layer, table, queue)))
+    yield Chain("take", tuple(_take(layer, table, queues)))
     yield Chain("leave", tuple(_leave(layer)))
     incoming = (from_itself, rule(from_engine, statements.RETURN), *_spoofed(layer), take)
     # Translated or not: what a backend still shows is an answer to somebody who asked it directly.
@@ -82,9 +100,13 @@ def _spoofed(layer: Layer3) -> Iterator[Rule]:
         yield rule(statements.FROM_THIS_HOST, statements.DROP)
 
 
-def _take(layer: Layer3, table: ForwardingTable, queue: Statement) -> Iterator[Rule]:
+def _take(layer: Layer3, table: ForwardingTable, queues: Queues) -> Iterator[Rule]:
+    queue = queues.or_drop
     yield rule(in_set(_to(layer), FRONTENDS), NOTRACK, queue)
     yield rule(*_to_node(layer, table), in_set(NODE_PORT_KEY, NODE_PORTS), NOTRACK, queue)
+    # What came through a frontend never gets here: it waits above, and goes on behind this chain.
+    yield rule(in_set(_to(layer), BACKENDS), note((*_to(layer), *_from(layer)[::2]), DIRECT))
+    yield rule(in_set(_from(layer), BACKENDS), in_set((*_from(layer), *_to(layer)[::2]), DIRECT), queues.or_pass)
     yield rule(in_set(_from(layer), BACKENDS), queue)
     yield rule(in_set(_to(layer)[:1], CLUSTER_IPS), queue)
     for network in sorted(table.service_cidrs):
@@ -165,25 +187,36 @@ def _masked(mask: bytes) -> bytes:
     )
 
 
-def queue(first: int, count: int) -> Statement:
+def queue(first: int, count: int) -> Queues:
     """Wait in one of `count` queues from `first` on, which depends on the processor that the packet is met by."""
-    fanout = _FANOUT if count > 1 else 0
-    code = expression(
-        "queue", *(attribute(kind, struct.pack(">H", n)) for kind, n in ((1, first), (2, count), (3, fanout)))
-    )
     numbers = f"{first}-{first + count - 1}" if count > 1 else str(first)
-    return Statement(f"queue {'flags fanout ' if fanout else ''}to {numbers}", code)
+
+    def waiting(flags: int) -> Statement:
+        words = ",".join(word for flag, word in ((_BYPASS, "bypass"), (_FANOUT, "fanout")) if flags & flag)
+        values = ((1, first), (2, count), (3, flags))
+        code = expression("queue", *(attribute(kind, struct.pack(">H", n)) for kind, n in values))
+        return Statement(f"queue {f'flags {words} ' if words else ''}to {numbers}", code)
+
+    return _queues(count, waiting)
 
 
-def queue_by_xtables(first: int, count: int) -> Statement:
+def queue_by_xtables(first: int, count: int) -> Queues:
     """The same for kernels without nf_tables' own (CONFIG_NFT_QUEUE): iptables' target NFQUEUE, revision 3."""
+
+    def waiting(flags: int) -> Statement:
+        information = struct.pack("=HHH2x", first, count, flags)
+        code = expression("target", string(1, "NFQUEUE"), number(2, 3), attribute(3, information))
+        return Statement('xt target "NFQUEUE"', code)
+
+    return _queues(count, waiting)
+
+
+def _queues(count: int, waiting: Callable[[int], Statement]) -> Queues:
     fanout = _FANOUT if count > 1 else 0
-    information = struct.pack("=HHH2x", first, count, fanout)
-    code = expression("target", string(1, "NFQUEUE"), number(2, 3), attribute(3, information))
-    return Statement('xt target "NFQUEUE"', code)
+    return Queues(waiting(fanout), waiting(fanout | _BYPASS))
 
 
-_FANOUT = 0x2  #: NFT_QUEUE_FLAG_CPU_FANOUT, NFQ_FLAG_CPU_FANOUT
+_BYPASS, _FANOUT = 0x1, 0x2  #: NFT_QUEUE_FLAG_BYPASS, _CPU_FANOUT; NFQ_FLAG_BYPASS, _CPU_FANOUT
 
 
 # --- elements -----------------------------------------------------------------------------------------------------

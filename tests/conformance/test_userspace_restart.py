@@ -23,7 +23,7 @@ from lab.network.network import Network
 
 pytestmark = pytest.mark.kernel
 
-N1 = ADDRESSES["n1"][0]
+N1, B1 = ADDRESSES["n1"][0], ADDRESSES["b1"][0]
 WAYS = (("c1", CLUSTER_IP, 80), ("n1", CLUSTER_IP, 80), ("x1", N1, 30080))  #: client, address, port
 (CASE,) = load(
     [case("restart", step(service(http(30080)), piece("b1", "b3")), step(service(http(30080)), piece("b3")))]
@@ -100,6 +100,20 @@ def test_connections_to_what_is_in_no_table_any_more_outlive_it_too(machines: Ne
             assert [connection.ask() for connection in connections] == answers
     finally:
         process.kill()
+
+
+def test_who_asks_a_backend_itself_needs_no_engine(machines: Network, n1: Namespace) -> None:
+    """Also an agent that asks the API server what to do, which is a backend of the Service ``kubernetes``."""
+    process = Process(n1, ControlPlane(CASE).take(CASE.steps[0]))
+    before = HeldConnection(machines["c1"], B1, 8080)
+    process.kill()
+    try:
+        assert before.ask() == ("b1", ADDRESSES["c1"][0])
+        for client in ("n1", "c1", "x1"):
+            with closing(HeldConnection(machines[client], B1, 8080)) as afterwards:
+                assert afterwards.ask()[0] == "b1"
+    finally:
+        before.close()
 
 
 def test_cleanup_leaves_nothing_behind(machines: Network, n1: Namespace) -> None:
