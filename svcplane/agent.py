@@ -103,7 +103,7 @@ def configure(args: argparse.Namespace, text: str | None = None) -> tuple[KubePr
         configuration, remarks = agent_flags.from_flags(args), []
     configuration = completed(configuration)
     _mode_flags(args).iptables.check()
-    found = [f"{_name(args, field)}: {text}" for field, text in problems(configuration)]
+    found = dict.fromkeys(f"{_name(args, field)}: {text}" for field, text in problems(configuration))
     if found:
         raise InputError("\n".join(found))
     remarks += agent_flags.without_effect(args)
@@ -122,8 +122,9 @@ def _name(args: argparse.Namespace, path: str) -> str:
         return f"{args.config}: {path}"
     # Where both kinds of rules have a field, one flag gives both.
     paths = (path, path.replace("iptables.", "nftables.", 1))
-    flags = next((field.flags for p in paths for field in fields.FIELDS if field.path == p and field.flags), ())
-    return flags[0] if flags else path
+    named = [field for p in paths for field in fields.FIELDS if field.path == p and field.flags]
+    given = [field for field in named if field.path in agent_flags.given_fields(args)]
+    return next((field.flags[0] for field in (*given, *named)), path)
 
 
 def _write(path: Path, configuration: KubeProxyConfiguration) -> None:

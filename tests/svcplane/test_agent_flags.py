@@ -234,9 +234,18 @@ class TestAFlag:
         assert str(raised.value).startswith(told.partition(": ")[0])
         assert told.partition(": ")[2] in str(raised.value)
 
-    def test_that_is_wrong_ends_with_code_2_and_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["agent", "--conntrack-min=-1"]) == 2
-        assert capsys.readouterr().err == ("svcplane agent: --conntrack-min: -1 is not between 0 and 2147483647\n")
+    @pytest.mark.parametrize(
+        ("flag", "told"),
+        [
+            ("--conntrack-min=-1", "--conntrack-min: -1 is not between 0 and 2147483647"),
+            ("--masquerade-bit=32", "--masquerade-bit: 32 is not between 0 and 31"),  # which counts for two modes
+        ],
+    )
+    def test_that_is_wrong_ends_with_code_2_and_one_line(
+        self, capsys: pytest.CaptureFixture[str], flag: str, told: str
+    ) -> None:
+        assert main(["agent", flag]) == 2
+        assert capsys.readouterr().err == f"svcplane agent: {told}\n"
 
 
 class TestAFile:
