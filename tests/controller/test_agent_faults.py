@@ -199,6 +199,8 @@ class TestTheApiServer:
             move(scene)
             await scene.until(lambda: scene.metric("svcplane_reflector_connected", resource="endpointslices") == 0)
             await still_serves(scene)
+            await scene.until(lambda: scene.backends() == NEW)
+            scene.server.faults.clear()
             await follows_again(scene)
 
         with_agent(act, *OBJECTS, silence=0.4)
