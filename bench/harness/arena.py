@@ -188,10 +188,16 @@ def arena(
             entrant.trouble = (excused or {}).get(entrant.name, "")
             if entrant.trouble:
                 continue
-            if deadline.over:
-                entrant.trouble = "NO TIME: the run was over before its start"
-                continue
-            entrant.start(min(plan.start_limit, deadline.left))
+            _start(entrant, plan.start_limit, deadline)
             with entrant.turn():  # and then stand still until it is asked
                 time.sleep(0.1)
         yield Arena(services, entrants, api, plan, deadline)
+
+
+def _start(entrant: Entrant, limit: float, deadline: Deadline) -> None:
+    """Start it, unless the time is over. Whom the end of the run kept from being ready was not slow."""
+    seconds = min(limit, deadline.left)
+    if seconds > 0:
+        entrant.start(seconds)
+    if seconds <= 0 or (seconds < limit and entrant.trouble.startswith("TOO SLOW")):
+        entrant.trouble = "NO TIME: the run was over before it was ready"

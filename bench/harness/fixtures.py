@@ -106,25 +106,40 @@ class Arenas:
         self._stack = ExitStack()
         self._current: Arena | None = None
         self._current_is: tuple[int, bool] | None = None
+        self._failed: dict[tuple[int, bool], str] = {}
         self._too_slow: dict[str, int] = {}  #: with so many Services, and so with more
 
     def of(self, services: int, *, asides: bool = True) -> Arena:
-        """Without `asides`, those contenders that differ little from another one take no part."""
-        if self._current is None or self._current_is != (services, asides):
+        """Without `asides`, those contenders that differ little from another one take no part.
+
+        One that could not be built is not tried again: it took its time, and the next question can do without.
+        """
+        wanted = (services, asides)
+        if wanted in self._failed:
+            pytest.fail(f"its contenders could not be started, see above: {self._failed[wanted]}", pytrace=False)
+        if self._current is None or self._current_is != wanted:
             self.close()
-            self._current_is = services, asides
-            taking_part = [c for c in self.contenders if not c.aside or (asides and services == self.aside_at)]
-            excused = {
-                name: f"TOO SLOW: with {fewer:,} Services, and not tried with more"
-                for name, fewer in self._too_slow.items()
-                if fewer < services
-            }
-            built = arena(services, taking_part, self.plan, self.site, excused, self._kubeconfig, self._deadline)
-            self._current = self._stack.enter_context(built)
-            for entrant in self._current.entrants:
-                if entrant.trouble.startswith("TOO SLOW"):
-                    self._too_slow.setdefault(entrant.name, services)
+            try:
+                self._current = self._built(services, asides=asides)
+            except BaseException as error:
+                self._failed[wanted] = str(error)
+                raise
+            self._current_is = wanted
         return self._current
+
+    def _built(self, services: int, *, asides: bool) -> Arena:
+        taking_part = [c for c in self.contenders if not c.aside or (asides and services == self.aside_at)]
+        excused = {
+            name: f"TOO SLOW: with {fewer:,} Services, and not tried with more"
+            for name, fewer in self._too_slow.items()
+            if fewer < services
+        }
+        building = arena(services, taking_part, self.plan, self.site, excused, self._kubeconfig, self._deadline)
+        built = self._stack.enter_context(building)
+        for entrant in built.entrants:
+            if entrant.trouble.startswith("TOO SLOW"):
+                self._too_slow.setdefault(entrant.name, services)
+        return built
 
     def close(self) -> None:
         self._current = None

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from bench.harness.arena import Plan
+from bench.harness.contenders import CEILING, Contender
+from bench.harness.fixtures import Arenas
 from bench.harness.results import Results
+from bench.harness.world import Here, World
 from bench.namespace import MeasurementFailedError, TooSlowError, measure
 
 pytest_plugins = "pytester"
@@ -80,3 +85,24 @@ def test_a_measurement_that_takes_too_long_is_ended(module: str) -> None:
 def test_a_measurement_that_fails_says_so(module: str) -> None:
     with pytest.raises(MeasurementFailedError, match="could not convert string to float"):
         measure(module, "soon")
+
+
+class NoSite(Here):
+    """Where no world can be made."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def world(self, lab: str) -> AbstractContextManager[World]:
+        self.asked += 1
+        raise OSError("no space left")
+
+
+def test_contenders_that_could_not_be_started_are_not_started_again_for_each_question() -> None:
+    site = NoSite()
+    arenas = Arenas([Contender(CEILING)], Plan(), site, [10])
+    with pytest.raises(OSError, match="no space left"):
+        arenas.of(10)
+    with pytest.raises(pytest.fail.Exception, match="could not be started, see above: no space left"):
+        arenas.of(10)
+    assert site.asked == 1
