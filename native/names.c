@@ -89,6 +89,16 @@ uint32_t names_find(const struct names *names, const struct name *name)
 }
 
 /**
+ * names_prefetch() - Have what names_take() looks at first brought into the cache
+ * @names:	The numbers
+ * @name:	The backend
+ */
+void names_prefetch(const struct names *names, const struct name *name)
+{
+	index_prefetch(&names->index, hash_of(names, name));
+}
+
+/**
  * names_take() - Hold the number of a backend
  * @names:	The numbers
  * @name:	The backend; its owner is not 0

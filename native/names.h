@@ -55,6 +55,7 @@ struct names {
 };
 
 void names_carve(struct names *names, struct arena *arena, uint32_t limit);
+void names_prefetch(const struct names *names, const struct name *name);
 uint32_t names_take(struct names *names, const struct name *name);
 void names_hold(struct names *names, uint32_t number);
 void names_give_back(struct names *names, uint32_t number);

@@ -61,13 +61,36 @@ void pool_let_go(struct service_table *table, uint32_t position, struct pool_nam
 		release_pool(table, position, names);
 }
 
+/* What a backend's traffic is counted for. */
+static struct name name_of(const struct service_pool *pool, const struct service_backend *backend)
+{
+	return (struct name){backend->address, .owner = pool->owner, .port = backend->port, .family = backend->family};
+}
+
+/**
+ * pool_prefetch() - Have what pool_put() will look for brought into the cache
+ * @pool:	A pool that will be put into a table soon
+ * @backends:	Its backends
+ * @names:	The numbers that it will hold
+ *
+ * Numbers are found by a hash, anywhere in memory: without this, a large table waits for nothing else.
+ */
+void pool_prefetch(const struct service_pool *pool, const struct service_backend *backends,
+		   const struct pool_names *names)
+{
+	for (uint32_t i = 0; i < pool->count; i++) {
+		const struct name name = name_of(pool, &backends[i]);
+
+		names_prefetch(&names->tallies, &name);
+	}
+}
+
 /* Takes the numbers of a pool's backends. Gives back those it took if there are not enough. */
 static bool name_backends(struct service_table *table, const struct service_pool *pool, struct pool_names *names)
 {
 	for (uint32_t i = 0; i < pool->count; i++) {
 		struct service_backend *backend = &table->backends[pool->first + i];
-		struct name name = {backend->address, .owner = pool->owner, .port = backend->port,
-				    .family = backend->family};
+		struct name name = name_of(pool, backend);
 
 		backend->member = NAMES_NONE;
 		backend->tally = names_take(&names->tallies, &name);

@@ -21,6 +21,8 @@ struct pool_names {
 	struct names turns;
 };
 
+void pool_prefetch(const struct service_pool *pool, const struct service_backend *backends,
+		   const struct pool_names *names);
 uint32_t pool_put(struct service_table *table, const struct service_pool *pool, const struct service_backend *backends,
 		  struct pool_names *names);
 void pool_give_turn(struct service_pool *pool, const struct service_pool *before,

@@ -21,6 +21,9 @@
  * a copy of the first.
  */
 
+/* So far ahead is fetched what a pool will need: longer than memory takes, and less than a near cache holds. */
+#define POOLS_AHEAD 4
+
 static void release_pieces(struct service_table *table, const struct service_frontend *frontend)
 {
 	if (frontend->sources_first != SERVICE_ANYBODY)
@@ -226,6 +229,9 @@ static bool put_pools(struct service_table *table, const struct image *image, ui
 {
 	for (*done = 0; *done < image->counts.pools; ++*done) {
 		const struct service_pool *pool = &image->pools[*done];
+
+		if (image->counts.pools - *done > POOLS_AHEAD)
+			pool_prefetch(pool + POOLS_AHEAD, image->backends + pool[POOLS_AHEAD].first, names);
 
 		table->placed[*done] = pool_put(table, pool, image->backends + pool->first, names);
 		if (table->placed[*done] == RUNS_NONE)

@@ -59,6 +59,7 @@ GONE = ("", Endpoint("0.0.0.0", 0))
 """What connections are counted for, after a restart, whose backend no table has any more."""
 
 _FLOWS_AT_ONCE = 1024
+_NOTHING = Changes()
 
 
 class Engine:
@@ -103,7 +104,7 @@ class Engine:
         self._frontends: list[Frontend | None] = []  # by their positions in its tables
         self._full = True  # the next table must be written whole
         self._without_maglev = 0
-        self._change(self._around, Changes())
+        self._change(self._around)
         self._full = True  # for the first that is applied
 
     def __enter__(self) -> Engine:
@@ -134,10 +135,14 @@ class Engine:
         Costs as much as the table differs from the one before.
         """
         started = time.monotonic()
+        around = replace(self._around, table=table)
+        if self._full:
+            self._change(around)
+            return Applied(True, len(table.frontends), time.monotonic() - started)
         changes = Changes.between(self.table, table)
-        if not changes and not self._full:
+        if not changes:
             return Applied(False, 0, time.monotonic() - started)
-        full = self._change(replace(self._around, table=table), changes, _addresses_of(changes, self.host))
+        full = self._change(around, changes, _addresses_of(changes, self.host))
         return Applied(full, len(changes.frontends), time.monotonic() - started)
 
     def set_host(self, host: Host) -> None:
@@ -146,7 +151,7 @@ class Engine:
         if host == before:
             return
         touched = before.addresses | host.addresses | self.table.node_addresses
-        self._change(replace(self._around, host=host), Changes(), touched)
+        self._change(replace(self._around, host=host), touched=touched)
 
     def interface(self, name: str) -> int:
         """The number for packets that come in on this interface; 0 stands for the host itself."""
@@ -155,7 +160,7 @@ class Engine:
             number = len(interfaces) + 1
             if number == lib.SERVICE_INTERFACES:
                 raise DataplaneError(f"the engine has no room for more than {number - 1} interfaces")
-            self._change(replace(self._around, interfaces=(*interfaces, name)), Changes())
+            self._change(replace(self._around, interfaces=(*interfaces, name)))
             self._interfaces[name] = number
         return self._interfaces[name]
 
@@ -164,7 +169,7 @@ class Engine:
         pods can tell. For ports, which have numbers of their own; the others are `interface`'s to give."""
         self._interfaces = {name: number for number, name in sorted(names.items())}
         by_number = tuple(names.get(number, "") for number in range(1, max(names, default=0) + 1))
-        self._change(replace(self._around, interfaces=by_number), Changes())
+        self._change(replace(self._around, interfaces=by_number))
 
     def active(self, service: str, endpoint: Endpoint) -> int:
         """How many flows of a service port go to one of its endpoints now."""
@@ -183,7 +188,7 @@ class Engine:
     def cleanup(self) -> None:
         """Serve nothing new. Flows of TCP and SCTP go on until they end."""
         self._full = True
-        self._change(replace(self._around, table=ForwardingTable()), Changes())
+        self._change(replace(self._around, table=ForwardingTable()))
         self._full = True
 
     def where(self, key: FrontendKey) -> str:
@@ -514,7 +519,7 @@ class Engine:
             raise ValueError("the engine is closed")
         return self._native
 
-    def _change(self, around: Surroundings, changes: Changes, touched: Collection[str] = ()) -> bool:
+    def _change(self, around: Surroundings, changes: Changes = _NOTHING, touched: Collection[str] = ()) -> bool:
         """Make the engine do what `around` says, which differs from before by `changes` and what `touched` are to it.
 
         Returns whether everything was written. DataplaneError: nothing has changed.
@@ -569,11 +574,13 @@ class Engine:
                     self._frontends += [None] * (position + 1 - len(self._frontends))
                 self._frontends[position] = frontend
         with self._looking:
-            self._owners.tidy()
+            self._owners.tidy(len(self._frontends))
 
     def _owners_in_use(self) -> set[int]:
+        size, at = ffi.sizeof("struct name") // 4, ffi.offsetof("struct name", "owner") // 4
         kinds = (self._engine.names.tallies, self._engine.names.members)
-        return {kind.names[number].owner for kind in kinds for number in range(1, kind.fresh)}
+        words = (memoryview(ffi.buffer(kind.names, 4 * size * kind.fresh)).cast("I") for kind in kinds)
+        return set().union(*(set(of_kind[at::size]) for of_kind in words))
 
 
 def _addresses_of(changes: Changes, host: Host) -> Collection[str]:

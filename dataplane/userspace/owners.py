@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from dataplane.table import Family
 
@@ -28,6 +28,15 @@ class Owners:
         """The number of a service port (``namespace/name:port``)."""
         return self._numbers.get(service) or self._new(service)
 
+    def numbers_of(self, services: Sequence[str]) -> list[int]:
+        """The numbers of so many service ports."""
+        new = dict.fromkeys(service for service in services if service not in self._numbers)
+        numbers = range(self._next, self._next + len(new))
+        self._numbers.update(zip(new, numbers, strict=True))
+        self._meanings.update(zip(numbers, new, strict=True))
+        self._next = numbers.stop
+        return list(map(self._numbers.__getitem__, services))
+
     def number_of_affinity(self, name: str, family: Family) -> int:
         """The number of what is remembered under this name (`Affinity.name`) of clients of this family."""
         return self._numbers.get((name, family)) or self._new((name, family))
@@ -50,9 +59,12 @@ class Owners:
         """The names and families of all memories of affinity, by number."""
         return {number: meaning for number, meaning in self._meanings.items() if not isinstance(meaning, str)}
 
-    def tidy(self) -> None:
-        """Forget what is not in use, if there may be much of it. To be called when nothing is half done."""
-        if len(self._numbers) <= self._most:
+    def tidy(self, frontends: int) -> None:
+        """Forget what is not in use, if there may be much of it. To be called when nothing is half done.
+
+        `frontends` is how many there are: as long as there are about as many numbers, most must be in use.
+        """
+        if len(self._numbers) <= max(self._most, 2 * frontends):
             return
         used = set(self._in_use())
         self._numbers = {meaning: number for meaning, number in self._numbers.items() if number in used}

@@ -9,8 +9,9 @@ from dataclasses import astuple
 from typing import Any
 
 from dataplane.table import Endpoint, Family, Protocol
+from dataplane.userspace.columns import packed
 from dataplane.userspace.flows import PHASES, Flow, Tally
-from dataplane.userspace.image import packed, unpacked
+from dataplane.userspace.image import unpacked
 from dataplane.userspace.limits import AnswerRates, Limits, Rate, Timeouts
 from dataplane.userspace.saved import SavedClient, SavedFlow
 from native.library import ffi, lib

@@ -24,7 +24,8 @@ from dataplane.interface import DataplaneError
 from dataplane.netlink.channel import NETLINK_ROUTE, Channel
 from dataplane.netlink.routing import LinkState, Routing, links, routing, use
 from dataplane.table import DetectLocal, Endpoint, ForwardingTable, FrontendKey
-from dataplane.userspace.image import Host, packed
+from dataplane.userspace.columns import packed
+from dataplane.userspace.image import Host
 from dataplane.userspace.port import OUTSIDE, PODS, Port, PortCounters
 from dataplane.userspace.structures import fields
 from dataplane.userspace.xdp import bpf

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from dataplane.addresses import network
 from dataplane.reference import answers_node_ports
 from dataplane.table import Endpoint, Family, ForwardingTable, Frontend, FrontendKey, Protocol
-from dataplane.userspace.image import Host, packed
+from dataplane.userspace.columns import packed
+from dataplane.userspace.image import Host
 from dataplane.userspace.xdp.program import AS_DESTINATION, AS_HOST, AS_SOURCE
 
 KEY_SIZE = 20

@@ -28,9 +28,10 @@ from dataplane.table import (
     Protocol,
 )
 from dataplane.userspace.batch import Batch, Link
+from dataplane.userspace.columns import packed
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.flows import PHASES
-from dataplane.userspace.image import packed, unpacked
+from dataplane.userspace.image import unpacked
 from dataplane.userspace.limits import Limits
 from dataplane.userspace.result import CLIENTS, OUTCOMES, REASONS, RULES, Reason
 from native.library import lib
@@ -357,6 +358,6 @@ def test_a_flow_that_is_forgotten_while_flows_are_listed_is_left_out(node: Node)
     assert name == "default/web:http"
     owners = node.engine._owners
     owners._in_use, owners._most = set, 0
-    owners.tidy()
+    owners.tidy(0)
     assert list(listed) == []
     assert node.engine.tallies() == {}
