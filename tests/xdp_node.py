@@ -52,12 +52,12 @@ TOPOLOGY = topology.Topology(
 )
 
 
-def table(*backends: str) -> ForwardingTable:
-    """A Service at port 80, in front of port 8080 of these pods."""
+def table(*backends: str, port: int = 8080) -> ForwardingTable:
+    """A Service at port 80, in front of this port of these pods."""
 
     def frontend(family: Family, protocol: Protocol) -> Frontend:
         names = ADDRESSES[family]
-        verdict = Forward(Pool(tuple(Backend(names[name], 8080, local=True) for name in backends)), masquerade=False)
+        verdict = Forward(Pool(tuple(Backend(names[name], port, local=True) for name in backends)), masquerade=False)
         key = FrontendKey(SERVICE[family], protocol, 80)
         serving = frozenset(b.endpoint for b in verdict.pool.backends) if protocol is Protocol.UDP else None
         return Frontend(key, "default/web:http", verdict, verdict, verdict, serving=serving)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment
-from scapy.layers.l2 import ARP, Dot1Q, Ether
+from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 from scapy.layers.sctp import SCTP
 from scapy.packet import Packet, Raw
 
@@ -120,6 +120,7 @@ LEFT = {
     "a ping, IPv6": IPv6(dst="fd00:192::1") / ICMPv6EchoRequest(),
     "ARP": ARP(pdst="192.0.2.1"),
     "tagged": Dot1Q(vlan=7) / to_service(),
+    "tagged twice": Dot1AD(vlan=8) / Dot1Q(vlan=7) / to_service(),
     "longer than a frame": to_service() / Raw(b"x" * (LONGEST - 53)),
 }
 
@@ -137,6 +138,12 @@ def test_left_to_the_kernel(program: bpf.Program, name: str) -> None:
 def test_left_to_the_kernel_as_it_is_for_another_interface(program: bpf.Program) -> None:
     assert program.run(frame(to_service(), "02:00:00:00:00:09")) == bpf.XDP_PASS
     assert program.run(frame(to_service(), "06:00:00:00:00:01")) == bpf.XDP_PASS
+
+
+@pytest.mark.parametrize("mac", ["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "33:33:00:00:00:01"])
+def test_left_to_the_kernel_as_it_is_for_many(program: bpf.Program, mac: str) -> None:
+    # It drops packets for one address that came in so (RFC 1122, 3.3.6); a Service must not answer them.
+    assert program.run(frame(to_service(), mac)) == bpf.XDP_PASS
 
 
 @pytest.mark.parametrize("length", range(14, 54, 2))
