@@ -37,6 +37,21 @@ def test_a_pod_that_wants_linux_runs() -> None:
     assert web["status"]["phase"] == "Running"
 
 
+def test_a_service_may_have_more_ports_than_a_hundred() -> None:
+    ports = [{"name": f"p{i}", "port": 10000 + i, "targetPort": 8080} for i in range(300)]
+    service: Object = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "many"},
+        "spec": {"selector": {"app": "many"}, "ports": ports},
+    }
+    served = pod()
+    served.object["metadata"]["labels"] = {"app": "many"}
+    known = PaperCluster([served, Manifest(service, "many.yaml")]).known()
+    _, slices = known.look_up(("default", "many"))
+    assert [len(piece.ports) for piece in slices] == [300]
+
+
 def test_what_two_files_bring_alike_is_one_object() -> None:
     assert len(PaperCluster([pod(), replace(pod(), where="again.yaml")]).pods()) == 1
 

@@ -12,7 +12,7 @@ from lab.api.errors import FieldError, Object, duplicate, invalid, required, too
 
 ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 MOST_ENDPOINTS = 1000
-MOST_PORTS = 100
+MOST_PORTS = 20_000
 MOST_ADDRESSES = 100
 MOST_ZONES = 8
 
