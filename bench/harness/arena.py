@@ -30,9 +30,8 @@ NEVER = Deadline()
 class Plan:
     """How thoroughly."""
 
-    rounds: int = (
-        9  #: one of them may be disturbed without changing a verdict; more short samples say more than few long
-    )
+    #: One of them may be disturbed without changing a verdict; more short samples say more than few long ones.
+    rounds: int = 9
     seconds: float = 0.25  #: of each sample
     warm_up: float = 0.05  #: seconds of the same before it, which do not count
     start_limit: float = 90.0  #: seconds that a contender may take until it answers right

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bench.harness.results import Measured, Results
 from bench.page.markdown import head, row
-from bench.page.summary import Chapter, Group, chapters, digits, told
+from bench.page.summary import Chapter, Group, chapters, digits, disturbed, told
 
 OURS = "svcplane nftables"  #: the mode that is meant when none is named
 
@@ -35,6 +35,9 @@ def overview(results: Results) -> str:
 def _lines(results: Results) -> Iterator[str]:
     about = ("processor", "processors", "kernel", "nft", "Python", "at")
     yield "; ".join(f"{name} {results.machine[name]}" for name in about if name in results.machine) + "."
+    if remark := disturbed(results):
+        yield ""
+        yield f"**{remark}**"
     all_chapters = chapters(results)
     rows = [cells for shown in SHOWN for cells in _beside_kube_proxy(all_chapters, *shown)]
     if rows:

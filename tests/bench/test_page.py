@@ -130,7 +130,7 @@ def test_the_page_needs_nothing_else_and_escapes_what_it_shows(run: Results) -> 
 def test_a_machine_that_was_not_quiet_is_told(run: Results, what: str, value: str, said: str) -> None:
     assert "not quiet" not in page(run) + markdown(run)
     run.machine[what] = value
-    for text in (page(run), markdown(run)):
+    for text in (page(run), markdown(run), overview(run)):
         assert f"The machine was not quiet ({said}): read these figures as a sketch." in text
 
 
