@@ -203,7 +203,9 @@ class Entrant:
         self._log = (self._folder / f"{name}.log").open("w+")
         node = self.world.node
         there = node.bring(kubeconfig)
-        words = [
+        # What the engine of mode userspace keeps for its successor goes with the rest of what was brought.
+        words = ["env", f"SVCPLANE_RUN={Path(there).with_name('run')}"]
+        words += [
             node.bring(word) if isinstance(word, Path) else word.replace(KUBECONFIG, there)
             for word in self.contender.command
         ]
