@@ -54,13 +54,11 @@ static struct engine *engine_carve(struct engine *engine, struct arena *arena, c
 	affinity_carve(&engine->affinities, arena, config->affinities);
 	fragment_carve(&engine->fragments, arena);
 	held_carve(&engine->held, arena, config->held);
-	for (unsigned int i = 0; i < 2; i++)
-		service_carve(&engine->tables[i], arena, &config->limits);
 	/* Enough for the pools of two tables that have none in common. */
 	names_carve(&engine->names.turns, arena, 2 * config->limits.pools);
 	struct service_turn *turns = arena_take(arena, 2 * (size_t)config->limits.pools + 1, sizeof(*turns));
 	for (unsigned int i = 0; i < 2; i++)
-		engine->tables[i].turns = turns;
+		service_carve(&engine->tables[i], arena, &config->limits, turns);
 	return engine;
 }
 

@@ -23,8 +23,8 @@ struct pool_names {
 
 void pool_prefetch(const struct service_pool *pool, const struct service_backend *backends,
 		   const struct pool_names *names);
-uint32_t pool_put(struct service_table *table, const struct service_pool *pool, const struct service_backend *backends,
-		  struct pool_names *names);
+uint32_t pool_put(struct service_table *table, const struct service_pool *wanted,
+		  const struct service_backend *backends, struct pool_names *names);
 void pool_give_turn(struct service_pool *pool, const struct service_pool *before,
 		    const struct service_frontend *frontend, enum service_client client, struct pool_names *names);
 void pool_let_go(struct service_table *table, uint32_t position, struct pool_names *names);

@@ -22,10 +22,12 @@
  * @table:	The table
  * @arena:	Where from
  * @limits:	The most that it must be able to hold
+ * @turns:	Those of the engine: twice as many as @limits has pools, and one
  */
-void service_carve(struct service_table *table, struct arena *arena, const struct service_limits *limits)
+void service_carve(struct service_table *table, struct arena *arena, const struct service_limits *limits,
+		   struct service_turn *turns)
 {
-	*table = (struct service_table){.limits = *limits};
+	*table = (struct service_table){.limits = *limits, .turns = turns};
 	table->frontends = arena_take(arena, limits->frontends, sizeof(*table->frontends));
 	table->pools = arena_take(arena, limits->pools, sizeof(*table->pools));
 	table->backends = arena_take(arena, limits->backends, sizeof(*table->backends));

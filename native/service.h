@@ -334,7 +334,8 @@ struct service_table {
 	struct index address_index;
 };
 
-void service_carve(struct service_table *table, struct arena *arena, const struct service_limits *limits);
+void service_carve(struct service_table *table, struct arena *arena, const struct service_limits *limits,
+		   struct service_turn *turns);
 uint32_t service_hash(const struct hash_key *key, const struct service_frontend *frontend);
 uint32_t service_hash_address(const struct hash_key *key, const struct address *address, uint8_t family);
 uint32_t service_hash_for(const struct service_table *table, const struct tuple *tuple);
