@@ -73,8 +73,9 @@ def _glance(results: Results) -> str:
             better = "more" if line.group.metric.more_is_better else "less"
             body.append(f"<tr><td>{escape(line.title)}<td class=n>{line.services:,}<td>{better}{told_by_all}</tr>")
     return (
-        "<h2>At a glance</h2><p>Each of svcplane's modes as times the best of kube-proxy's, with the most Services "
-        "that both were tried with. Green is better and red worse beyond noise; grey is the same, or unclear.</p>"
+        "<h2>At a glance</h2><p>Each of svcplane's modes as times the best of kube-proxy's, with 1,000 Services and "
+        "with the most that kube-proxy was measured with. Green is better and red worse beyond noise; grey is the same, "
+        "or unclear.</p>"
         f"<div class=wide><table><tr><th>what<th class=n>Services<th>better is{head}</tr>{''.join(body)}</table></div>"
     )
 

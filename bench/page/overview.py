@@ -52,21 +52,16 @@ def _lines(results: Results) -> Iterator[str]:
 
 
 def _beside_kube_proxy(all_chapters: list[Chapter], question: str, name: str, case: str) -> Iterator[list[str]]:
-    """One line for the most Services that both were measured with."""
+    """A line for each number of Services that an overview has."""
     for group in (group for chapter in all_chapters if chapter.question == question for group in chapter.groups):
         if group.metric.name != name or case not in ("", group.metric.case):
             continue
-        ours = [r for r in group.rows() if r.measured.contender == OURS and r.to_kube_proxy]
-        if ours:
-            best = max(ours, key=lambda r: r.measured.services)
-            services = best.measured.services
-            yield [
-                f"{question} {name}",
-                f"{services:,}",
-                best.value,
-                *_theirs(group, services),
-                told(best.to_kube_proxy),
-            ]
+        ours = {r.measured.services: r for r in group.rows() if r.measured.contender == OURS and r.to_kube_proxy}
+        for services in group.telling_sizes:
+            if services in ours:
+                theirs = _theirs(group, services)
+                ratio = told(ours[services].to_kube_proxy)
+                yield [f"{question} {name}", f"{services:,}", ours[services].value, *theirs, ratio]
 
 
 def _theirs(group: Group, services: int) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from bench.harness.contenders import CEILING
 from bench.harness.results import AT_LEAST, Measured, Metric, Results
 from bench.harness.statistics import Ratio, Verdict, paired_ratio, spread, verdict
 
+USUAL = 1000  #: Services, in a cluster of a size that many have
 #: More than these, and a machine was not quiet: parts of its processors' time, and of a median.
 _BUSY, _STOLEN, _NOISE = 0.10, 0.05, 0.30
 
@@ -56,6 +57,13 @@ class Group:
         key = (lambda m: -m.value) if self.metric.more_is_better else (lambda m: m.value)
         return min(theirs, key=key, default=None)
 
+    @property
+    def telling_sizes(self) -> list[int]:
+        """Numbers of Services for an overview, of those that a kube-proxy was measured with: a usual one, at which it
+        may well be better, and the largest."""
+        measured = [services for services in self.services if self.best_kube_proxy(services)]
+        return sorted({USUAL, measured[-1]} & set(measured)) if measured else []
+
     def rows(self) -> list[Row]:
         return [self._row(m) for m in sorted(self.measured, key=lambda m: m.services)]
 
@@ -74,7 +82,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Glance:
-    """One line of the overview: each of ours beside the best of kube-proxy's, with the most Services tried of both."""
+    """One line of the overview: each of ours beside the best of kube-proxy's, with so many Services."""
 
     chapter: Chapter
     group: Group
@@ -129,8 +137,7 @@ def glances(results: Results) -> tuple[list[str], list[Glance]]:
     lines = []
     for chapter in chapters(results):
         for group in chapter.groups:
-            services = max((n for n in group.services if group.best_kube_proxy(n)), default=None)
-            if services is not None and group.metric.compared:
+            for services in group.telling_sizes if group.metric.compared else ():
                 rows = [row for row in group.rows() if row.measured.services == services]
                 cells = {r.measured.contender: _cell(r) for r in rows if r.measured.contender.startswith("svcplane")}
                 lines.append(Glance(chapter, group, services, cells))
@@ -144,7 +151,7 @@ def _cell(row: Row) -> tuple[str, str]:
         return row.value, "trouble"
     if row.to_kube_proxy is None:
         return row.value, ""
-    return f"{row.to_kube_proxy.value:.2f}", str(row.verdict)
+    return times(row.to_kube_proxy.value), str(row.verdict)
 
 
 def troubles(results: Results) -> list[tuple[str, str]]:
@@ -215,7 +222,12 @@ def told(ratio: Ratio | None) -> str:
     """As in "1.52 (1.48 to 1.60)"."""
     if ratio is None:
         return ""
-    return f"{ratio.value:.2f}" + (f" ({ratio.low:.2f} to {ratio.high:.2f})" if isfinite(ratio.high) else "")
+    return times(ratio.value) + (f" ({times(ratio.low)} to {times(ratio.high)})" if isfinite(ratio.high) else "")
+
+
+def times(ratio: float) -> str:
+    """With two decimals, or the first that counts."""
+    return f"{ratio:.2f}" if ratio >= 0.1 or ratio == 0 else f"{ratio:.1g}"
 
 
 def _ratio(measured: Measured, base: Measured | None) -> Ratio | None:

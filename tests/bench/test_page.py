@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,9 @@ from rich.console import Console
 
 from bench.harness.contenders import CEILING
 from bench.harness.results import AT_LEAST, Measured, Metric, Results
+from bench.harness.statistics import Ratio
 from bench.page.compare import compare
-from bench.page.summary import chapters, glances
+from bench.page.summary import chapters, glances, told
 from bench.page.terminal import show
 
 pytest.importorskip("matplotlib", reason="the page needs matplotlib: pip install -e '.[bench]'")
@@ -89,6 +91,19 @@ def test_the_overview_tells_who_is_better(run: Results) -> None:
     assert [line.services for line in lines] == [1000, 1000]
     assert [line.cells[OURS] for line in lines] == [("2.00", "better"), ("0.50", "better")]
     assert "| How long does the first packet take? p50 | 1,000 | less | **0.50** |" in markdown(run)
+
+
+def test_the_overview_has_a_usual_number_of_services_beside_the_largest(run: Results) -> None:
+    most = [replace(m, services=30_000) for m in run.measured if m.services == 10]
+    run.measured += most
+    _, lines = glances(run)
+    assert [line.services for line in lines] == [1000, 30_000] * 2
+    run.measured = most
+    assert [line.services for line in glances(run)[1]] == [30_000] * 2
+
+
+def test_a_ratio_that_is_small_is_not_told_as_nothing() -> None:
+    assert [told(Ratio(value, 0, math.inf)) for value in (1.234, 0.1, 0.0038, 0)] == ["1.23", "0.10", "0.004", "0.00"]
 
 
 def test_without_a_kube_proxy_there_is_no_overview(run: Results) -> None:
