@@ -292,17 +292,20 @@ class HeldConnection:
 
 
 class HeldFlow:
-    """The same with datagrams from one port."""
+    """The same with datagrams from one port, which are sent again if one is lost."""
 
     def __init__(self, machine: Namespace, address: str, port: int) -> None:
         self._socket = machine.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.settimeout(PATIENCE)
+        self._socket.settimeout(TIMEOUT)
         self._socket.connect((address, port))
 
     def ask(self) -> tuple[str, str]:
-        self._socket.send(b"who\n")
-        pod, peer, _ = self._socket.recv(1 << 10).decode().split()
-        return pod, peer
+        for _ in range(round(PATIENCE / TIMEOUT)):
+            self._socket.send(b"who\n")
+            with contextlib.suppress(TimeoutError):
+                pod, peer, _ = self._socket.recv(1 << 10).decode().split()
+                return pod, peer
+        raise TimeoutError(f"no answer in {PATIENCE:g} s")
 
     def close(self) -> None:
         self._socket.close()
