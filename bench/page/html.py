@@ -74,8 +74,8 @@ def _glance(results: Results) -> str:
             body.append(f"<tr><td>{escape(line.title)}<td class=n>{line.services:,}<td>{better}{told_by_all}</tr>")
     return (
         "<h2>At a glance</h2><p>Each of svcplane's modes as times the best of kube-proxy's, with 1,000 Services and "
-        "with the most that kube-proxy was measured with. Green is better and red worse beyond noise; grey is the same, "
-        "or unclear.</p>"
+        "with the most that kube-proxy was measured with. Green is better and red worse beyond noise; grey is the "
+        "same, or unclear.</p>"
         f"<div class=wide><table><tr><th>what<th class=n>Services<th>better is{head}</tr>{''.join(body)}</table></div>"
     )
 
