@@ -12,7 +12,7 @@ from statistics import median
 from bench.harness.contenders import CEILING
 from bench.harness.results import Measured, Results
 from bench.harness.statistics import Verdict, sign_interval, spread, unpaired_ratio, verdict
-from bench.page.summary import chapters, digits, told
+from bench.page.summary import chapters, digits, in_one_line, told
 
 Key = tuple[str, str, str, str, int]
 
@@ -39,7 +39,8 @@ def _lines(before: Results, after: Results) -> Iterator[str]:
         if was is None:
             continue
         if bool(was.trouble) != bool(now.trouble):
-            yield f"{_name(now)}: {was.trouble or 'was measured'} → {now.trouble or 'is measured'}"
+            before_it, after_it = in_one_line(was.trouble) or "was measured", in_one_line(now.trouble) or "is measured"
+            yield f"{_name(now)}: {before_it} → {after_it}"
         elif was.samples and now.samples:
             found, text = _change(was, now, _ceiling(old, was), _ceiling(new, now))
             if found in (Verdict.BETTER, Verdict.WORSE):

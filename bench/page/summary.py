@@ -157,7 +157,7 @@ def _cell(row: Row) -> tuple[str, str]:
 def troubles(results: Results) -> list[tuple[str, str]]:
     """Each reason why something was not measured, and whom it kept; then each question that nobody answered."""
     kept = _together((m.trouble, m) for m in results.measured if m.trouble)
-    return [*kept, *((name, _line(why)) for name, why in results.unanswered.items())]
+    return [*kept, *((name, in_one_line(why)) for name, why in results.unanswered.items())]
 
 
 def remarks(results: Results) -> list[tuple[str, str]]:
@@ -169,7 +169,7 @@ def _together(said: Iterable[tuple[str, Measured]]) -> list[tuple[str, str]]:
     """Of whom it was said, as in "a, b, 10 / 1,000 Services", and what: each text once."""
     by_text: dict[str, dict[str, list[int]]] = {}
     for text, measured in said:
-        of = by_text.setdefault(_line(text), {}).setdefault(measured.contender, [])
+        of = by_text.setdefault(in_one_line(text), {}).setdefault(measured.contender, [])
         if measured.services not in of:
             of.append(measured.services)
     return [(_whom(contenders), text) for text, contenders in by_text.items()]
@@ -184,7 +184,7 @@ def _whom(contenders: Mapping[str, Sequence[int]]) -> str:
     )
 
 
-def _line(text: str) -> str:
+def in_one_line(text: str) -> str:
     return " ".join(text.split())[:300]
 
 
