@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -33,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code; 2 means that what the user gave is wrong."""
     chosen = _parser().parse_args(argv)
     try:
-        return run_command("svcplane", COMMANDS, chosen)
+        code = run_command("svcplane", COMMANDS, chosen)
+        sys.stdout.flush()  # what can't be written shows here, and not when Python ends
+        return code
     except (InputError, ApiServerError) as error:
         print(f"svcplane {chosen.command}: {error}", file=sys.stderr)
         return 2
@@ -41,8 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # The reader of our output left (`| head`): not worth a word, and Python must not complain at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_nothing_more()
         return 141
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"svcplane {chosen.command}: cannot write: {error.strerror}", file=sys.stderr)
+        _write_nothing_more()
+        return 2
+
+
+def _write_nothing_more() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

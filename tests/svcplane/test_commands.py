@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,3 +47,10 @@ def test_an_address_of_the_other_family_than_asked_for_is_refused(
 ) -> None:
     assert main(["explain", "-f", WEB, "--from", "pod/client", "--to", to, "--family", family]) == 2
     assert "--family: " in capsys.readouterr().err
+
+
+def test_what_there_is_no_room_for_is_one_line_too() -> None:
+    words = ("-m", "svcplane.main", "explain", "-f", WEB, "--from", "pod/client", "--to", "web:80")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, *words], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "svcplane explain: cannot write: No space left on device\n")
