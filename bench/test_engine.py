@@ -6,7 +6,9 @@ checks that each packet met what it should. The bars are printed beside the figu
 
 from __future__ import annotations
 
+import gc
 import random
+import statistics
 import time
 from dataclasses import replace
 from itertools import chain
@@ -26,6 +28,9 @@ from dataplane.userspace.limits import Limits
 from native.library import ffi, lib
 
 LIMITS = Limits(flows=1 << 21)
+
+ENGINES = 7
+"""A table is loaded into so many. The first of a process also waits for memory that the system has to provide."""
 
 
 @pytest.fixture(scope="session")
@@ -115,15 +120,22 @@ def test_what_a_table_costs(services: int, engine_figures: list[Figure]) -> None
         full.node_addresses,
         full.detect_local,
     )
+    bar, bar_of_change = (100.0, 5.0) if services == 10_000 else (None, None)
+    spent = [_table_times(full, changed) for _ in range(ENGINES)]
+    cold, again = ([1000 * seconds for seconds in column] for column in zip(*spent, strict=True))
+    engine_figures += [
+        Figure("svcplane", services, "everything into the engine", statistics.median(cold), "ms", bar),
+        Figure("svcplane", services, "everything into the engine, the first one", cold[0], "ms"),
+        Figure("svcplane", services, "one frontend changed", statistics.median(again), "ms", bar_of_change),
+        Figure("svcplane", services, "memory of a million flows", _memory_of_a_million_flows(), "MB"),
+    ]
+
+
+def _table_times(full: ForwardingTable, changed: ForwardingTable) -> tuple[float, float]:
+    """Seconds for the first table of an engine, and for the one after it."""
+    gc.collect()  # what the measurements before have left is not this one's to walk
     with Engine(Host(), limits=LIMITS, seed=1) as engine:
-        bar, bar_of_change = (100.0, 5.0) if services == 10_000 else (None, None)
-        cold = engine.apply(full).seconds * 1000
-        again = engine.apply(changed).seconds * 1000
-        engine_figures += [
-            Figure("the engine", services, "everything into the engine", cold, "ms", bar),
-            Figure("the engine", services, "one frontend changed", again, "ms", bar_of_change),
-            Figure("the engine", services, "memory of a million flows", _memory_of_a_million_flows(), "MB"),
-        ]
+        return engine.apply(full).seconds, engine.apply(changed).seconds
 
 
 def test_what_a_maglev_table_costs(engine_figures: list[Figure]) -> None:
