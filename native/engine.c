@@ -267,10 +267,11 @@ bool engine_settle(struct engine *engine, uint32_t entries)
 /* Where a packet of the batch begins; a packet that is not in the memory is one of no bytes. */
 static uint8_t *locate(uint8_t *memory, size_t size, struct engine_packet *packet)
 {
-	if (packet->offset > size || packet->length > size - packet->offset)
-		packet->offset = packet->length = packet->room = 0;
-	if (packet->room < packet->length || packet->room > size - packet->offset)
+	if (packet->room < packet->length || (uint64_t)packet->offset + packet->room > size) {
+		if ((uint64_t)packet->offset + packet->length > size)
+			packet->offset = packet->length = 0;
 		packet->room = packet->length;
+	}
 	return memory + packet->offset;
 }
 
@@ -418,10 +419,9 @@ static void fetch(struct engine *engine, size_t count)
 		service_prefetch_pool(table, opening[i]->frontend);
 	for (size_t i = 0; i < openings; i++)
 		service_prefetch_backends(table, opening[i]->frontend);
-	for (size_t i = 0; i < count; i++) {
-		if (engine->hints[i].reference != INDEX_NONE)
-			flow_prefetch_tally(&engine->flows, engine->hints[i].reference);
-	}
+	/* Where there is no flow, that of entry 0, which is never used. */
+	for (size_t i = 0; i < count; i++)
+		flow_prefetch_tally(&engine->flows, engine->hints[i].reference);
 	for (size_t i = 0; i < openings; i++)
 		fetch_pick(engine, opening[i], &engine->packets[opening[i] - engine->hints]);
 }

@@ -189,7 +189,7 @@ static inline uint32_t flow_prefetch(const struct flow_table *table, uint32_t ha
 /**
  * flow_prefetch_tally() - The same for where the flow is counted: the one line that is not its own
  * @table:	The table
- * @reference:	What flow_prefetch() gave, not INDEX_NONE; the flow should be in the cache already
+ * @reference:	What flow_prefetch() gave; the flow should be in the cache already
  */
 static inline void flow_prefetch_tally(const struct flow_table *table, uint32_t reference)
 {

@@ -60,7 +60,8 @@ void nat_prepare(struct flow *flow)
 	uint64_t change = addresses_change(before, &after.source, &after.destination);
 
 	flow->address_delta = checksum_fold(change);
-	flow->transport_delta = checksum_fold(change + checksum_change32(tuple_ports(before), tuple_ports(&after)));
+	flow->transport_delta = checksum_fold(change + checksum_delta16(before->source_port, after.source_port) +
+					      checksum_delta16(before->destination_port, after.destination_port));
 }
 
 /* What is there is the sum over the pseudo-header: the addresses are in it, the ports are not (offload.c). */

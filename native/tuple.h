@@ -149,10 +149,13 @@ static inline void tuple_set_ports(struct tuple *tuple, const uint8_t *transport
 	memcpy((uint8_t *)tuple + offsetof(struct tuple, source_port), transport, 2 * sizeof(uint16_t));
 }
 
-/* Read as it was written, in two pieces: the processor would wait for a word that is still on its way in pieces. */
+/*
+ * Put together from members: of a tuple that was just made the ports are still on their way to memory, in two pieces, and the
+ * processor has to wait when it reads them in one.
+ */
 static inline uint64_t tuple_rest(const struct tuple *tuple)
 {
-	return (uint64_t)tuple_ports(tuple) | (uint64_t)tuple->protocol << 32;
+	return (uint64_t)tuple->source_port | (uint64_t)tuple->destination_port << 16 | (uint64_t)tuple->protocol << 32;
 }
 
 static inline uint64_t tuple_addresses_ipv4(const struct tuple *tuple)
