@@ -75,7 +75,7 @@ class Group:
         to_ceiling = _ratio(measured, ceiling if measured.contender != CEILING else None)
         to_kube_proxy = _ratio(measured, theirs if measured.contender != CEILING else None)
         told = ""
-        if to_kube_proxy is not None:
+        if to_kube_proxy is not None and isfinite(to_kube_proxy.high):  # once is no verdict
             told = verdict(to_kube_proxy, more_is_better=self.metric.more_is_better)
         return Row(measured, to_ceiling, to_kube_proxy, told)
 
