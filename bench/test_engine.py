@@ -66,7 +66,7 @@ def test_what_a_packet_costs_after_something_else(driver: Driver, engine_figures
             run.open()
             nanoseconds = sorted(chain.from_iterable(run.timed(1000)))
             figure = Figure(
-                "svcplane" if of else "this machine", 1, f"{name}, cold caches", _at(nanoseconds, 0.5), "ns"
+                "the engine" if of else "this machine", 1, f"{name}, cold caches", _at(nanoseconds, 0.5), "ns"
             )
             engine_figures.append(figure)
 
@@ -124,10 +124,10 @@ def test_what_a_table_costs(services: int, engine_figures: list[Figure]) -> None
     spent = [_table_times(full, changed) for _ in range(ENGINES)]
     cold, again = ([1000 * seconds for seconds in column] for column in zip(*spent, strict=True))
     engine_figures += [
-        Figure("svcplane", services, "everything into the engine", statistics.median(cold), "ms", bar),
-        Figure("svcplane", services, "everything into the engine, the first one", cold[0], "ms"),
-        Figure("svcplane", services, "one frontend changed", statistics.median(again), "ms", bar_of_change),
-        Figure("svcplane", services, "memory of a million flows", _memory_of_a_million_flows(), "MB"),
+        Figure("the engine", services, "everything into the engine", statistics.median(cold), "ms", bar),
+        Figure("the engine", services, "everything into the engine, the first one", cold[0], "ms"),
+        Figure("the engine", services, "one frontend changed", statistics.median(again), "ms", bar_of_change),
+        Figure("the engine", services, "memory of a million flows", _memory_of_a_million_flows(), "MB"),
     ]
 
 
