@@ -97,6 +97,14 @@ class IpvsDataplane:
     def apply(self, table: ForwardingTable) -> Applied:
         started = time.monotonic()
         changes = Changes.between(self._table, table)
+        full, operations = self._program(table, changes)
+        self._flows.note(changes)
+        # Rules are in force whether or not old flows can be forgotten now.
+        deleted, seconds, unfinished = self._flows.try_to_clean(table)
+        return Applied(full, operations, time.monotonic() - started, unfinished, deleted, seconds)
+
+    def _program(self, table: ForwardingTable, changes: Changes) -> tuple[bool, int]:
+        """Servers and rules. Returns whether all were written, and the number of operations."""
         full, operations = self._state is None or changes.detect_local is not None, 0
         if full or self._state is None:
             operations = self._write_everything(table)
@@ -109,10 +117,7 @@ class IpvsDataplane:
             with _reading():
                 operations = self._programmed.reap()
         self._table, self._applied = table, True
-        self._flows.note(changes)
-        # Rules are in force whether or not old flows can be forgotten now.
-        deleted, seconds, unfinished = self._flows.try_to_clean(table)
-        return Applied(full, operations, time.monotonic() - started, unfinished, deleted, seconds)
+        return full, operations
 
     def _write_everything(self, table: ForwardingTable) -> int:
         """Whatever is there: virtual servers keep their connections, the tables are written anew in one transaction."""
@@ -260,10 +265,13 @@ class IpvsDataplane:
     def leave(self) -> bool:
         """Take no new connection, but let those that are open end by themselves. Returns whether none was left.
 
+        UDP flows too: their Services are still there, and whoever serves them now forgets what has to be forgotten.
         Then everything is removed. Else what they need stays: virtual servers of weight 0, the rules for packets of
         known connections, the routing. All of it goes with the next call, or `cleanup`.
         """
-        self.apply(ForwardingTable())
+        nothing = ForwardingTable()
+        self._programmed.keep_flows()
+        self._program(nothing, Changes.between(self._table, nothing))
         if not self._programmed.is_empty:
             return False
         self.cleanup()

@@ -42,9 +42,18 @@ class Programmed:
         self._turn: deque[ServerKey] = deque()
 
     def read(self) -> dict[ServerKey, Server | None]:
-        """Find what is there. Returns what may have to go: every server found, as not wanted."""
+        """Find what is there. Returns what may have to go: every server found, as not wanted.
+
+        Who may keep flows the kernel does not know. What was said here before still counts; of a virtual server that
+        somebody before us made, all flows end by themselves.
+        """
+        before = self._there
         self._there = {
-            key: _There(service, {e: d.weight for e, d in self._ipvs.destinations(key).items()})
+            key: _There(
+                service,
+                {e: d.weight for e, d in self._ipvs.destinations(key).items()},
+                before[key].serving if key in before else None,
+            )
             for key, service in self._ipvs.services().items()
             if service.flags & BRAND
         }
@@ -105,6 +114,11 @@ class Programmed:
                     requests.append(kernel.put_destination(key, endpoint, 0, new=False))
         self._ipvs.carry_out(requests)
         return len(requests) + self.reap()
+
+    def keep_flows(self) -> None:
+        """From now on all flows end by themselves: their Services are still there, but somebody else serves them."""
+        for there in self._there.values():
+            there.serving = None
 
     def reap(self) -> int:
         """Delete the real servers that are leaving and have no connections any more, and what is empty then."""
