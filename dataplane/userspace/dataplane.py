@@ -206,8 +206,7 @@ class UserspaceDataplane:
         old = self._steered.table
         plans = self._steered.update(table)
         same_chains = (old.service_cidrs, _any_address(old)) == (table.service_cidrs, _any_address(table))
-        counts = self._steered.counts()
-        grown = any(counts[place] > size for place, size in self._sizes.items())
+        grown = any(self._steered.counts[place] > size for place, size in self._sizes.items())
         if self._known and same_chains and not grown:
             return False, self._write(plans)
         return True, self._write_everything(table)

@@ -31,6 +31,7 @@ class Steered:
         self._busy = busy
         self._holders: Counter[Place] = Counter()
         self._leaving: dict[Place, set[User]] = {}
+        self._counts: Counter[tuple[Layer3, str]] = Counter()
         self.table = ForwardingTable()
 
     def update(self, table: ForwardingTable) -> dict[Layer3, Plan]:
@@ -69,6 +70,7 @@ class Steered:
             (layer, *steering.of_backend(backend, key.protocol)),
         ):
             if not self._holders[place]:
+                self._counts[place[:2]] += place not in self._leaving
                 self._leaving.setdefault(place, set()).add(user)
 
     def everything(self) -> dict[Layer3, Plan]:
@@ -85,19 +87,16 @@ class Steered:
                 plan.new_sets[spec.name] = spec.sized(max(spec.size, 2 * count))
         return plans
 
+    @property
     def counts(self) -> Counter[tuple[Layer3, str]]:
         """How many elements there are, by table and set."""
-        found: Counter[tuple[Layer3, str]] = Counter()
-        for (layer, name, _), count in self._holders.items():
-            found[layer, name] += bool(count)
-        for layer, name, _ in self._leaving:
-            found[layer, name] += 1
-        return found
+        return self._counts
 
     def _hold(self, plans: dict[Layer3, Plan], place: Place) -> None:
         self._holders[place] += 1
         if self._holders[place] == 1 and self._leaving.pop(place, None) is None:
             layer, name, element = place
+            self._counts[layer, name] += 1
             if element in plans[layer].removed.get(name, ()):
                 plans[layer].removed[name].remove(element)
             else:
@@ -115,6 +114,7 @@ class Steered:
             if not users:
                 del self._leaving[place]
                 layer, name, element = place
+                self._counts[layer, name] -= 1
                 plans[layer].remove(name, [element])
 
 
