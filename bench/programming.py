@@ -7,7 +7,6 @@ three files hold what the API server would send: pages of lists, and watch event
 
 from __future__ import annotations
 
-import gc
 import json
 import re
 import statistics
@@ -24,6 +23,7 @@ from bench import workload
 from controller.api.wire import Changed, Decoder
 from controller.cluster import Cluster
 from controller.compiler import Compiler
+from controller.garbage import collect_and_keep, no_collection
 from controller.node import NodeOptions, node_view
 from controller.objects import EndpointSlice, Node, Object, Service
 from dataplane.interface import Dataplane, DataplaneError
@@ -64,11 +64,10 @@ def main(mode: str, services: Path, slices: Path, events: Path) -> dict[str, flo
     )
     networks = frozenset({workload.SERVICE_CIDR})
     compiler = Compiler(view)
-    compiles = [_seconds(lambda: compiler.update(cluster.take_changes(), view, networks))]
-
-    applies = [_seconds(lambda: dataplane.apply(compiler.table))]
-    gc.collect()
-    gc.freeze()  # as the agent does after its first synchronisation
+    with no_collection():  # as in the agent's first synchronisation, and what it does after that
+        compiles = [_seconds(lambda: compiler.update(cluster.take_changes(), view, networks))]
+        applies = [_seconds(lambda: dataplane.apply(compiler.table))]
+    collect_and_keep()
 
     changes = list(_changes(cluster, compiler, dataplane, events))
     memory = _memory()
@@ -78,9 +77,10 @@ def main(mode: str, services: Path, slices: Path, events: Path) -> dict[str, flo
         if sum(applies) > _AT_MOST:
             break
         again = Compiler(view)
-        compiles.append(_seconds(lambda: again.update(cluster.everything(), view, networks)))  # noqa: B023
         dataplane.cleanup()
-        applies.append(_seconds(lambda: dataplane.apply(again.table)))  # noqa: B023
+        with no_collection():
+            compiles.append(_seconds(lambda: again.update(cluster.everything(), view, networks)))  # noqa: B023
+            applies.append(_seconds(lambda: dataplane.apply(again.table)))  # noqa: B023
     dataplane.cleanup()
     return {
         "decode_s": decode,

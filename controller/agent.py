@@ -10,7 +10,6 @@ the first complete lists are in; and when something fails, the last good state s
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +25,7 @@ from controller.compile import NodeView
 from controller.compiler import Compiler, Conflict, ServiceKey
 from controller.connection_table import ConnectionTable
 from controller.events import NORMAL, WARNING, EventRecorder, Regarding
+from controller.garbage import collect_and_keep, no_collection
 from controller.health import Health
 from controller.health_check_servers import HealthCheckServers
 from controller.health_server import HealthServer
@@ -211,12 +211,14 @@ class Agent:
         if view != self._view:
             changes = {**changes, **self._cluster.everything()}
             self._view = view
-        table = self._compiler.update(changes, view, self._cluster.networks())
+        with no_collection(first):
+            table = self._compiler.update(changes, view, self._cluster.networks())
         self._tell_conflicts()
         self._tell_complaints()
         compiled = time.perf_counter()
         try:
-            applied = await self._in_thread(lambda: self._dataplane.apply(table))
+            with no_collection(first):
+                applied = await self._in_thread(lambda: self._dataplane.apply(table))
         except DataplaneError as error:
             self.metrics.failed()
             if not self._failing:
@@ -229,9 +231,7 @@ class Agent:
         self._triggered.clear()
         await self._health_checks.update(self._compiler.health_checks, view.node_port_addresses)
         if first:
-            # What is there now will mostly stay: the garbage collector need not walk it again and again.
-            gc.collect()
-            gc.freeze()
+            collect_and_keep()
         if applied.operations or first:
             _log.info(
                 "synced %s: %d operations%s, compiled in %.1f ms, programmed in %.1f ms",
