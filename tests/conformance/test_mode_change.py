@@ -51,11 +51,6 @@ def _all_are_served(machines: Network) -> None:
         assert seen.pods.keys() <= {"b1", "b3"}
 
 
-def _keeps_connections(old: Mode, new: Mode) -> bool:
-    """Nobody has seen yet what becomes of connections of IPVS in the engine, or of the engine's in IPVS."""
-    return {old.name, new.name} != {"ipvs", "userspace"}
-
-
 def _leave(dataplane: ClosableDataplane) -> None:
     """What translates by itself knows more than its rules, and not just forgets it."""
     if isinstance(dataplane, IpvsDataplane | UserspaceDataplane):
@@ -74,10 +69,10 @@ def test_new_connections_are_served_all_the_time_and_those_that_can_be_kept_stay
     try:
         with ExitStack() as held:
             n1.call(partial(before.apply, table))
-            connections: list[HeldConnection | HeldFlow] = []
-            if _keeps_connections(old, new):
-                connections += [held.enter_context(closing(HeldConnection(machines[c], a, p))) for c, a, p in WAYS]
-                connections += [held.enter_context(closing(HeldFlow(machines[c], a, p))) for c, a, p in DATAGRAMS]
+            connections: list[HeldConnection | HeldFlow] = [
+                held.enter_context(closing(HeldConnection(machines[c], a, p))) for c, a, p in WAYS
+            ]
+            connections += [held.enter_context(closing(HeldFlow(machines[c], a, p))) for c, a, p in DATAGRAMS]
             answers = [connection.ask() for connection in connections]
             n1.call(partial(after.apply, table))
             assert [connection.ask() for connection in connections] == answers
