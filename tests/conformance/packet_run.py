@@ -69,7 +69,7 @@ class Mode:
     lacks: Callable[[], str] = lambda: ""  #: why this kernel cannot do it, in words; "" if it can
 
 
-OWN_PORTS = "40000-40999"  #: where cases take their `sport` from; the kernel gives these to nobody who has not asked
+OWN_PORTS = "40000-41999"  #: where tests take source ports from; the kernel gives these to nobody who has not asked
 SMALL = Limits(4096, 1024, 256, 256, 1024, 1024, 256, 256, 1024, 1024)  #: enough for every case
 _ALL_ADDRESSES = {"node_port_addresses": ["0.0.0.0/0", "::/0"]}  #: the default of iptables mode
 

@@ -6,6 +6,7 @@ but also every step from one to the next.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ pytestmark = pytest.mark.kernel
 
 CLIENTS = ("c1", "b1", "n1", "x1")  #: those whose packets pass n1
 TRIES = 6
+_SOURCE_PORTS = itertools.cycle(range(41000, 42000))
 HURRY = 0.3  #: seconds for an answer; who expects one and gets none asks again with patience
 
 views = strategies.node_views.map(lambda view: replace(view, place=Place("n1", view.place.zone)))
@@ -189,11 +191,15 @@ def test_udp_flows_go_on_and_end_as_the_reference_says(
 
 
 def udp_flows(tables: Sequence[ForwardingTable], chosen: Sequence[tuple[str, int]]) -> list[Probe]:
-    """Flows to UDP frontends of any of these tables, each from a source port of its own."""
+    """Flows to UDP frontends of any of these tables, each from a source port of its own.
+
+    Which none had before: what IPVS remembers of a flow nobody can delete, and it is true again when the same real
+    server comes again.
+    """
     keys = sorted({key for table in tables for key in table.frontends if key.protocol is Protocol.UDP})
     found = []
-    for number, (client, which) in enumerate(chosen if keys else ()):
+    for client, which in chosen if keys else ():
         key = keys[which % len(keys)]
         host = address_of("n1", key.family) if key.is_node_port else key.address
-        found.append(Probe({}, client, host, key.port, "UDP", 1, source_port=41000 + number))
+        found.append(Probe({}, client, host, key.port, "UDP", 1, source_port=next(_SOURCE_PORTS)))
     return found
