@@ -41,10 +41,9 @@ class NodeView:
     """All about this node that Services depend on.
 
     `addresses` are the node's own (``Node.status.addresses``); `node_port_addresses` those that NodePorts
-    answer on, in the form of `ForwardingTable.node_addresses`. `external_ips`: whether those that Services name are
-    served at all. `forgetful` are the protocols whose flows are
-    forgotten once their endpoint serves no more (see `Frontend.serving`). `picks` are the ways to pick
-    that its mode knows.
+    answer on, in the form of `ForwardingTable.node_addresses`. `external_ips` says whether those that Services name
+    are served at all. `forgetful` are the protocols whose flows are forgotten once their endpoint serves no more (see
+    `Frontend.serving`). `picks` are the ways to pick that its mode knows.
     """
 
     place: Place

@@ -1,17 +1,10 @@
-"""How a destination finds its frontend: by its own address first, and then as a NodePort, where those answer."""
+"""Which frontend a flow that the kernel lists belongs to, on this host, whose addresses are asked for here."""
 
 from __future__ import annotations
 
 from dataplane.netlink.addresses import local_addresses
+from dataplane.reference import keys_in_order
 from dataplane.table import Endpoint, Family, ForwardingTable, Frontend, FrontendKey, Protocol
-
-
-def keys_in_order(destination: Endpoint, protocol: Protocol, *, on_node: bool) -> tuple[FrontendKey, ...]:
-    """The keys that a packet's destination is looked up by; `on_node` says that NodePorts answer on its address."""
-    key = FrontendKey.of(destination, protocol)
-    if key.is_node_port:
-        return ()  # nobody's address: it only stands for NodePorts in the table
-    return (key, FrontendKey.of(destination, protocol, node_port=True)) if on_node else (key,)
 
 
 class Lookup:

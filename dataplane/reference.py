@@ -20,7 +20,6 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from dataplane.addresses import contains, is_loopback
-from dataplane.lookup import keys_in_order
 from dataplane.steps import Rule, Step
 from dataplane.table import (
     Affinity,
@@ -222,6 +221,14 @@ def find_frontend(
     on_node = answers_node_ports(table, destination.address, host_addresses)
     keys = keys_in_order(destination, protocol, on_node=on_node)
     return next((table.frontends[key] for key in keys if key in table.frontends), None)
+
+
+def keys_in_order(destination: Endpoint, protocol: Protocol, *, on_node: bool) -> tuple[FrontendKey, ...]:
+    """The keys that a packet's destination is looked up by; `on_node` says that NodePorts answer on its address."""
+    key = FrontendKey.of(destination, protocol)
+    if key.is_node_port:
+        return ()  # nobody's address: it only stands for NodePorts in the table
+    return (key, FrontendKey.of(destination, protocol, node_port=True)) if on_node else (key,)
 
 
 def answers_node_ports(table: ForwardingTable, address: str, host_addresses: frozenset[str]) -> bool:

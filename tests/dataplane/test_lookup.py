@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataplane.lookup import Lookup, keys_in_order
+from dataplane.lookup import Lookup
+from dataplane.reference import keys_in_order
 from dataplane.table import Endpoint, ForwardingTable, Frontend, FrontendKey, Protocol, Reject
 
 NODE, ELSEWHERE = Endpoint("192.0.2.1", 80), Endpoint("10.96.0.1", 80)
