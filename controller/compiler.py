@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeAlias
 from controller.compile import CompiledService, NodeView, Shortage, compile_service
 from controller.health_check import HealthCheck
 from controller.objects import EndpointSlice, Service
+from dataplane.persistent_map import PersistentMap
 from dataplane.table import ForwardingTable, Frontend, FrontendKey, HealthCheckPort
 
 _log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Compiler:
         self._health_checks: dict[ServiceKey, tuple[HealthCheck, ...]] = {}
         self._shortages: Counter[Shortage] = Counter()
         self._complaints: dict[ServiceKey, tuple[str, ...]] = {}
+        self._frontends: PersistentMap[FrontendKey, Frontend] = PersistentMap()
         self._table = ForwardingTable(node_addresses=view.node_port_addresses, detect_local=view.detect_local)
 
     @property
@@ -110,8 +112,9 @@ class Compiler:
             self._remember(key, old, new)
             touched |= self._move_claims(old, new)
             addresses_moved |= _cluster_ips(old) != _cluster_ips(new)
+        self._frontends = self._replaced(touched)
         self._table = ForwardingTable(
-            self._replaced(touched) if touched else self._table.frontends,
+            self._frontends,
             frozenset().union(*map(_cluster_ips, self._entries.values()))
             if addresses_moved
             else self._table.cluster_ips,
@@ -173,18 +176,15 @@ class Compiler:
         else:
             self._contested.discard(key)
 
-    def _replaced(self, keys: Iterable[FrontendKey]) -> dict[FrontendKey, Frontend]:
-        """A copy of the frontends with these keys as they are now. What came out equal stays the same object."""
-        frontends = dict(self._table.frontends)
+    def _replaced(self, keys: Iterable[FrontendKey]) -> PersistentMap[FrontendKey, Frontend]:
+        """The frontends with these keys as they are now. What came out equal stays the same object."""
+        changes: dict[FrontendKey, Frontend | None] = {}
         for key in keys:
             claims = self._claims.get(key)
-            if claims is None:
-                frontends.pop(key, None)
-                continue
-            frontend = self._entries[claims[0].service].compiled.frontends[key]
-            if frontends.get(key) != frontend:
-                frontends[key] = frontend
-        return frontends
+            new = self._entries[claims[0].service].compiled.frontends[key] if claims else None
+            if new != self._frontends.get(key):
+                changes[key] = new
+        return self._frontends.with_changes(changes)
 
 
 def _cluster_ips(entry: _Entry | None) -> frozenset[str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import chain, compress
-from operator import is_not
 from typing import TypeVar
 
+from dataplane.persistent_map import differing
 from dataplane.table import DetectLocal, ForwardingTable, Frontend, FrontendKey, HealthCheckPort
 
 _T = TypeVar("_T")
@@ -30,11 +29,11 @@ class Changes:
 
     @staticmethod
     def between(old: ForwardingTable, new: ForwardingTable) -> Changes:
-        """Cheap where `new` was made from a copy of `old`: what stayed is the same object at the same position."""
+        """Cheap where the frontends of one were made from those of the other (`PersistentMap.with_changes`)."""
         frontends: dict[FrontendKey, tuple[Frontend | None, Frontend | None]] = {}
-        for key in _suspects(old.frontends, new.frontends):
+        for key in differing(old.frontends, new.frontends):
             before, after = old.frontends.get(key), new.frontends.get(key)
-            if before is not after and before != after:
+            if before != after:
                 frontends[key] = (before, after)
         return Changes(
             frontends,
@@ -63,27 +62,6 @@ class Changes:
 
     def __bool__(self) -> bool:
         return self != Changes()
-
-
-def _suspects(old: Mapping[FrontendKey, Frontend], new: Mapping[FrontendKey, Frontend]) -> Iterable[FrontendKey]:
-    """The keys that need a look: all but those of frontends that stand at the same place in both.
-
-    A frontend is always filed under its own key, so the same object in both means the same entry. If one has come or
-    gone, all that follow it stand elsewhere, but not if places are counted from the end.
-    """
-    if old is new:
-        return ()
-    before, after = _unlike(list(old.values()), list(new.values()))
-    if len(before) != len(after):
-        before, after = (side[::-1] for side in _unlike(before[::-1], after[::-1]))
-    return dict.fromkeys(frontend.key for frontend in chain(before, after))
-
-
-def _unlike(one: list[Frontend], other: list[Frontend]) -> tuple[list[Frontend], list[Frontend]]:
-    """Both without what is the same object at the same place."""
-    differs = list(map(is_not, one, other))
-    both = len(differs)
-    return [*compress(one, differs), *one[both:]], [*compress(other, differs), *other[both:]]
 
 
 def _moved(old: frozenset[_T], new: frozenset[_T]) -> tuple[frozenset[_T], frozenset[_T]]:

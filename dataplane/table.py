@@ -16,7 +16,8 @@ unspecified one (``0.0.0.0`` or ``::``) is a NodePort: it is reached through any
 the loopback ones.
 
 Everything is immutable by convention and comparable by value; mappings must not be written after the table is
-built. That is what makes `Changes.between` cheap: what did not change is the same object.
+built. So what did not change can be the same object in the next table, and in a `PersistentMap` a whole part of it:
+that is what makes `Changes.between` cheap.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ def test_answers_are_counted_apart(on_a_host: Any, counting: Any) -> None:
 def test_flows_that_live_and_die_between_two_looks_are_counted(on_a_host: Any, counting: Any) -> None:
     def work() -> None:
         with counting() as traffic:
-            # Ports that the kernel chose would sometimes be the same twice, and then it is the flow before that goes on.
+            # Ports of the kernel's choice would sometimes be the same twice, and then the flow before goes on.
             for port in range(2001, 2051):
                 with Flow(source_port=port) as client:
                     client.say()
