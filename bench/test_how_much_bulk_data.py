@@ -11,7 +11,6 @@ from bench.harness.entrant import Entrant
 from bench.harness.generators import ask, stream
 from bench.harness.record import Record
 from bench.harness.results import Metric
-from bench.harness.statistics import FEWEST
 from bench.test_how_fast_are_connections import BUSY
 
 pytestmark = pytest.mark.thorough
@@ -34,8 +33,8 @@ def long_lived(entrant: Entrant, seconds: float) -> Sample:
 
 
 def test_how_much_bulk_data(stage: Arena, record: Record) -> None:
-    record.add(stage.measure([THROUGHPUT], bulk, rounds=FEWEST, asides=False))
+    record.add(stage.measure([THROUGHPUT], bulk, asides=False))
 
 
 def test_how_fast_a_long_lived_connection_is(stage: Arena, record: Record) -> None:
-    record.add(stage.measure([REQUESTS], long_lived, rounds=FEWEST, asides=False))
+    record.add(stage.measure([REQUESTS], long_lived, asides=False))

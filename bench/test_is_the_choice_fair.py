@@ -21,7 +21,8 @@ LIMIT = 30.0  #: seconds for all of them
 
 CASE = f"{CONNECTIONS:,} connections, 32 at a time"
 CHANCE = Metric("Is the choice fair?", "chance of shares so uneven (chi-square)", "p", True, CASE, compared=False)
-UNEVEN = Metric("Is the choice fair?", "farthest from an equal share", "%", False, CASE)
+#: Not compared: where the choice is fair, both are chance, and so is their ratio.
+UNEVEN = Metric("Is the choice fair?", "farthest from an equal share", "%", False, CASE, compared=False)
 STRAYED = Metric("Does affinity hold?", "went elsewhere", "connections", False, CASE)
 
 

@@ -23,13 +23,12 @@ from bench.harness.entrant import Entrant
 from bench.harness.generators import ask, figures_of, start_asking, start_flows, time_at
 from bench.harness.record import Record
 from bench.harness.results import Metric
-from bench.harness.statistics import FEWEST
 
 SCALES = (1000, 10_000)  #: numbers of Services that tell enough
 QUESTION = "What if changes pour in?"
 PER_SECOND = 100
 ASKED = 4  #: the first Services; those from the middle on change
-LONGER = 3  #: times the usual sample
+LONGER = 2  #: times the usual sample
 SECONDS, QUICK_SECONDS = 60, 2  #: for which each packet is accounted for
 FLOWS, FLOW_RATE = 64, 2000
 SCALED_EACH = 40  #: changes; agents may put two into one
@@ -121,7 +120,7 @@ def test_what_connections_notice(stage: Arena, record: Record, changing: bool, r
             made = changes.made / (time.monotonic() - began)
         return {first_packet: slowest, resets: reset, rate: made}
 
-    record.add(stage.measure([first_packet, resets, rate], sample, warm_up=False, rounds=FEWEST, asides=False))
+    record.add(stage.measure([first_packet, resets, rate], sample, warm_up=False, asides=False))
 
 
 def accounted_for(entrant: Entrant, seconds: float) -> Sample:

@@ -30,7 +30,8 @@ NEVER = Deadline()
 class Plan:
     """How thoroughly."""
 
-    #: One of them may be disturbed without changing a verdict; more short samples say more than few long ones.
+    #: One of them may be disturbed without changing a verdict, which of six would undo it: so more short samples say
+    #: more than few long ones. Fewer are for samples that take seconds.
     rounds: int = 9
     seconds: float = 0.25  #: of each sample
     warm_up: float = 0.05  #: seconds of the same before it, which do not count
@@ -39,7 +40,7 @@ class Plan:
 
     @staticmethod
     def quick() -> Plan:
-        return Plan(rounds=6, seconds=0.15, start_limit=40.0)
+        return Plan(seconds=0.12, start_limit=40.0)
 
 
 class Arena:

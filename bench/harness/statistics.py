@@ -1,4 +1,4 @@
-"""What a few samples allow to be said: medians, their spread, ratios with confidence intervals, and verdicts.
+"""What a few samples allow to be said: medians, their spread, and ratios with confidence intervals.
 
 Samples of two contenders are taken in turns (A B A B), so the n-th of one and the n-th of the other met the same
 machine in the same mood. A ratio is therefore taken round by round. Its interval is that of the sign test: between two
@@ -13,26 +13,21 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import pairwise
 from statistics import median
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
 FEWEST = 6  #: samples; that all of fewer rounds point one way is chance too often: once in 16 with five
-MATTERS = 0.10  #: a difference of less than this part is not told as one, however sure it is
 
 __all__ = [
-    "MATTERS",
     "Ratio",
-    "Verdict",
     "chi_square",
     "median",
     "paired_ratio",
     "sign_interval",
     "spread",
     "unpaired_ratio",
-    "verdict",
 ]
 
 
@@ -44,12 +39,9 @@ class Ratio:
     low: float
     high: float
 
-
-class Verdict(StrEnum):
-    BETTER = "better"
-    WORSE = "worse"
-    SAME = "about the same"
-    UNCLEAR = "unclear"
+    def times(self, factor: float) -> Ratio:
+        """With all three so many times as large."""
+        return Ratio(factor * self.value, factor * self.low, factor * self.high)
 
 
 def spread(samples: Sequence[float]) -> float:
@@ -96,17 +88,6 @@ def unpaired_ratio(samples: Sequence[float], base: Sequence[float]) -> Ratio | N
         for _ in range(RESAMPLES)
     )
     return _interval(median(samples) / median(base), resampled)
-
-
-def verdict(ratio: Ratio | None, *, more_is_better: bool, matters: float = MATTERS) -> Verdict:
-    """What a ratio to somebody else says. Better and worse are said only if the whole interval says so."""
-    if ratio is None:
-        return Verdict.UNCLEAR
-    if ratio.low >= 1 - matters and ratio.high <= 1 + matters:
-        return Verdict.SAME
-    if (ratio.low > 1 or ratio.high < 1) and abs(ratio.value - 1) > matters:
-        return Verdict.BETTER if (ratio.value > 1) == more_is_better else Verdict.WORSE
-    return Verdict.UNCLEAR
 
 
 def chi_square(counts: Sequence[int]) -> float:

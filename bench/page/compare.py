@@ -11,14 +11,14 @@ from statistics import median
 
 from bench.harness.contenders import CEILING
 from bench.harness.results import Measured, Results
-from bench.harness.statistics import Verdict, sign_interval, spread, unpaired_ratio, verdict
+from bench.harness.statistics import FEWEST, sign_interval, spread, unpaired_ratio
+from bench.harness.verdict import Judgement, Verdict, verdict
 from bench.page.summary import chapters, digits, in_one_line, told
 
 Key = tuple[str, str, str, str, int]
 
 #: What is told of a machine, and differs from run to run.
 OF_ONE_RUN = {"at", "took", "load", "load before", "busy before", "stolen by the hypervisor"}
-_SEEN = (Verdict.BETTER, Verdict.WORSE)
 BETWEEN_RUNS = 0.20  #: what a machine may differ by from one hour to the next, for one contender more than for another
 
 
@@ -33,7 +33,7 @@ def _lines(before: Results, after: Results) -> Iterator[str]:
             yield f"machine: {name} was {before.machine[name]}, is {after.machine[name]}"
     old = {_key(m): m for m in before.measured}
     new = {_key(m): m for m in after.measured}
-    same = unclear = 0
+    unchanged = 0
     for key, now in new.items():
         was = old.get(key)
         if was is None:
@@ -43,11 +43,11 @@ def _lines(before: Results, after: Results) -> Iterator[str]:
             yield f"{_name(now)}: {before_it} → {after_it}"
         elif was.samples and now.samples:
             found, text = _change(was, now, _ceiling(old, was), _ceiling(new, now))
-            if found in (Verdict.BETTER, Verdict.WORSE):
+            if found is Verdict.NO_DIFFERENCE:
+                unchanged += 1
+            else:
                 yield f"{'machine' if now.contender == CEILING else found}: {_name(now)}: {text}"
-            same += found is Verdict.SAME
-            unclear += found is Verdict.UNCLEAR
-    yield f"about the same: {same}; too noisy to tell: {unclear}"
+    yield f"no clear change: {unchanged}"
     yield from _verdicts(before, after)
     for kind, missing in (("only before", old.keys() - new.keys()), ("only now", new.keys() - old.keys())):
         if missing:
@@ -55,30 +55,32 @@ def _lines(before: Results, after: Results) -> Iterator[str]:
 
 
 def _verdicts(before: Results, after: Results) -> Iterator[str]:
-    """How each run judged ours beside kube-proxy: what was told one way and then the other, and how many as before.
+    """How each run judged ours beside kube-proxy: which verdicts are other ones now, and how many are as before.
 
-    "About the same" and "unclear" both say that no difference was seen. One that a run saw and the other did not is
-    near what noise allows to be seen: it is counted, but the runs do not contradict each other.
+    One that a run called close may be its neighbour in the next: that is what close means, so those are counted apart
+    from those that are other ones although both runs were sure.
     """
     old, new = _judged(before), _judged(after)
     both = [key for key in new if key in old]
-    opposite = [key for key in both if {old[key], new[key]} == {Verdict.BETTER, Verdict.WORSE}]
-    for question, name, case, contender, services in opposite:
-        key = (question, name, case, contender, services)
+    others = [key for key in both if old[key].verdict is not new[key].verdict]
+    sure = [key for key in others if not old[key].close and not new[key].close]
+    opposite = [key for key in others if Verdict.NO_DIFFERENCE not in (old[key].verdict, new[key].verdict)]
+    for key in others:
+        question, name, case, contender, services = key
         what = ", ".join(part for part in (question, name, case, contender) if part)
-        yield f"verdict turned: {what}, {services:,} Services: {old[key]} → {new[key]}"
+        change = "turned" if key in opposite else "changed"
+        yield f"verdict {change}: {what}, {services:,} Services: {old[key]} → {new[key]}"
     if both:
-        once = sum((old[key] in _SEEN) != (new[key] in _SEEN) for key in both)
-        same = len(both) - once - len(opposite)
+        were_close = len(others) - len(sure)
         yield (
-            f"verdicts beside kube-proxy: {same} of {len(both)} as before, {once} seen in one of the runs only, "
-            f"{len(opposite)} turned round"
+            f"verdicts beside kube-proxy: {len(both) - len(others)} of {len(both)} as before; "
+            f"{were_close} changed that were close, {len(sure)} that were not; {len(opposite)} turned round"
         )
 
 
-def _judged(run: Results) -> Mapping[Key, str]:
+def _judged(run: Results) -> Mapping[Key, Judgement]:
     rows = [row for chapter in chapters(run) for group in chapter.groups for row in group.rows()]
-    return {_key(row.measured): row.verdict for row in rows if row.verdict}
+    return {_key(row.measured): row.judged for row in rows if row.judged}
 
 
 def _change(was: Measured, now: Measured, *ceilings: Measured | None) -> tuple[Verdict, str]:
@@ -91,18 +93,25 @@ def _change(was: Measured, now: Measured, *ceilings: Measured | None) -> tuple[V
     if median(before) == 0:
         # Nothing is so many times nothing: of lost connections, say.
         more = Verdict.BETTER if now.metric.more_is_better else Verdict.WORSE
-        return more if median(after) > 0 else Verdict.SAME, f"0 → {digits(now.value or 0)} {now.metric.unit}"
+        changed = more if median(after) > 0 else Verdict.NO_DIFFERENCE
+        return changed, f"0 → {digits(now.value or 0)} {now.metric.unit}"
     ratio = unpaired_ratio(after, before)
     noise = max(BETWEEN_RUNS, spread(before), spread(after))
-    found = verdict(ratio, more_is_better=now.metric.more_is_better, matters=noise)
-    if found in (Verdict.BETTER, Verdict.WORSE):
-        (low, high), (least, most) = sign_interval(before), sign_interval(after)
-        if max(low, least) <= min(high, most):
-            found = Verdict.UNCLEAR
+    found = Verdict.NO_DIFFERENCE
+    if ratio is not None and _apart(before, after):
+        found = verdict(ratio, more_is_better=now.metric.more_is_better, matters=noise)
     unit = now.metric.unit
     beside = " beside the ceiling" if ceilings[0] else ""
     text = f"{digits(was.value or 0)} → {digits(now.value or 0)} {unit}, times {told(ratio)}{beside}"
     return found, text
+
+
+def _apart(before: Sequence[float], after: Sequence[float]) -> bool:
+    """Whether the intervals of the two medians are. A few samples have none."""
+    if min(len(before), len(after)) < FEWEST:
+        return False
+    (low, high), (least, most) = sign_interval(before), sign_interval(after)
+    return max(low, least) > min(high, most)
 
 
 def _relative(measured: Measured, ceiling: Measured | None) -> Sequence[float]:

@@ -8,7 +8,8 @@ from html import escape
 from itertools import count, groupby
 
 from bench.harness.results import Measured, Results
-from bench.harness.statistics import CONFIDENCE, MATTERS, Verdict
+from bench.harness.statistics import CONFIDENCE
+from bench.harness.verdict import MATTERS, RUNS_DIFFER, Verdict
 from bench.page.plots import colours, plot
 from bench.page.summary import Chapter, Group, chapters, digits, disturbed, glances, remarks, told, troubles
 
@@ -74,8 +75,8 @@ def _glance(results: Results) -> str:
             body.append(f"<tr><td>{escape(line.title)}<td class=n>{line.services:,}<td>{better}{told_by_all}</tr>")
     return (
         "<h2>At a glance</h2><p>Each of svcplane's modes as times the best of kube-proxy's, with 1,000 Services and "
-        "with the most that kube-proxy was measured with. Green is better and red worse beyond noise; grey is the "
-        "same, or unclear.</p>"
+        "with the most that kube-proxy was measured with. Green is better and red worse; grey is no clear difference; "
+        "? is close: another run may say otherwise.</p>"
         f"<div class=wide><table><tr><th>what<th class=n>Services<th>better is{head}</tr>{''.join(body)}</table></div>"
     )
 
@@ -129,7 +130,7 @@ def _table(group: Group) -> str:
         rows.append(
             f'<tr><td class=n>{m.services:,}<td>{escape(m.contender)}<td class="n {"trouble" if m.trouble else ""}">'
             f"{escape(row.value)}{_bar(m)}<td class=n>{row.spread}<td class=n>{told(row.to_ceiling)}"
-            f'<td class=n>{told(row.to_kube_proxy)}<td class="{_kind(row.verdict)}">{escape(str(row.verdict))}</tr>'
+            f'<td class=n>{told(row.to_kube_proxy)}<td class="{_kind(row.verdict)}">{escape(row.told_verdict)}</tr>'
         )
     return f"<table>{head}{''.join(rows)}</table>"
 
@@ -158,8 +159,9 @@ over TCP and UDP, from all backends: else it is BROKEN and none of its figures c
 <p>"No service" is the ceiling: the client talks to the backends themselves. The spread is half the distance between the
 quartiles. Ratios are taken round by round; in brackets is the interval that holds with {CONFIDENCE:.0%} confidence
 (sign test). Better or worse is said only where the whole interval says so and the difference is more than
-{MATTERS:.0%}. "≥" says that the load generator was the limit. Whiskers reach from the smallest to the largest
-sample.</p>"""
+{MATTERS:.0%}. A verdict is close where it would be another one if the ratio were {RUNS_DIFFER:.0%} more or less: by so
+much two runs may well differ. "≥" says that the load generator was the limit. Whiskers reach from the smallest to the
+largest sample.</p>"""
 
 
 def _list(items: dict[str, str]) -> str:

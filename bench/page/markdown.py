@@ -38,7 +38,10 @@ def _glance(results: Results) -> Iterator[str]:
         return
     yield ""
     yield "## At a glance"
-    yield "Each of svcplane's modes as times the best of kube-proxy's; bold is better beyond noise, and (!) is worse."
+    yield (
+        "Each of svcplane's modes as times the best of kube-proxy's. Bold is better, (!) is worse, the others show no "
+        "clear difference; ? is close: another run may say otherwise."
+    )
     yield ""
     yield from head(["what", "Services", "better is", *(name.removeprefix("svcplane ") for name in names)])
     for line in lines:

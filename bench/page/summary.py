@@ -10,7 +10,8 @@ from statistics import median
 
 from bench.harness.contenders import CEILING
 from bench.harness.results import AT_LEAST, Measured, Metric, Results
-from bench.harness.statistics import Ratio, Verdict, paired_ratio, spread, verdict
+from bench.harness.statistics import Ratio, paired_ratio, spread
+from bench.harness.verdict import Judgement, judge
 
 USUAL = 1000  #: Services, in a cluster of a size that many have
 #: More than these, and a machine was not quiet: parts of its processors' time, and of a median.
@@ -69,15 +70,15 @@ class Group:
 
     def _row(self, measured: Measured) -> Row:
         if not self.metric.compared:
-            return Row(measured, None, None, "")
+            return Row(measured, None, None, None)
         ceiling = self.of(CEILING, measured.services)
         theirs = None if measured.contender.startswith("kube-proxy") else self.best_kube_proxy(measured.services)
         to_ceiling = _ratio(measured, ceiling if measured.contender != CEILING else None)
         to_kube_proxy = _ratio(measured, theirs if measured.contender != CEILING else None)
-        told = ""
+        judged = None
         if to_kube_proxy is not None and isfinite(to_kube_proxy.high):  # once is no verdict
-            told = verdict(to_kube_proxy, more_is_better=self.metric.more_is_better)
-        return Row(measured, to_ceiling, to_kube_proxy, told)
+            judged = judge(to_kube_proxy, more_is_better=self.metric.more_is_better)
+        return Row(measured, to_ceiling, to_kube_proxy, judged)
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,17 @@ class Row:
     measured: Measured
     to_ceiling: Ratio | None
     to_kube_proxy: Ratio | None  #: to the best of its modes
-    verdict: Verdict | str  #: of that ratio
+    judged: Judgement | None  #: of that ratio; None if too little is known for a verdict
+
+    @property
+    def verdict(self) -> str:
+        """In a word; "" without one."""
+        return str(self.judged.verdict) if self.judged else ""
+
+    @property
+    def told_verdict(self) -> str:
+        """With what a reader should know of it."""
+        return str(self.judged) if self.judged else ""
 
     @property
     def value(self) -> str:
@@ -151,7 +162,8 @@ def _cell(row: Row) -> tuple[str, str]:
         return row.value, "trouble"
     if row.to_kube_proxy is None:
         return row.value, ""
-    return times(row.to_kube_proxy.value), str(row.verdict)
+    close = "?" if row.judged and row.judged.close else ""
+    return times(row.to_kube_proxy.value) + close, row.verdict
 
 
 def troubles(results: Results) -> list[tuple[str, str]]:

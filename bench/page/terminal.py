@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.harness.results import Results
-from bench.harness.statistics import Verdict
+from bench.harness.verdict import Verdict
 from bench.page.summary import Group, Row, chapters, digits, disturbed, told, troubles
 
 _NARROWEST = 120  #: characters, where nobody looks: in a file, or a log
@@ -51,7 +51,7 @@ def _beside_others(group: Group) -> Table:
             row.spread.removeprefix("±"),
             f"{row.to_ceiling.value:.2f}" if row.to_ceiling else "",
             told(row.to_kube_proxy),
-            str(row.verdict),
+            row.told_verdict,
             style=_STYLES.get(row.verdict),
         )
     return table
