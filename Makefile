@@ -20,7 +20,7 @@ test: setup ## run all tests; says what it skipped and why
 
 vm: setup ## run the kernel tests on Debian 12's kernel, in an emulated VM: most of an hour (root)
 	@tests/vm/prepare >/dev/null
-	@SVCPLANE_VM=1 $(BIN)/python -m pytest tests/vm
+	@SVCPLANE_VM=1 $(BIN)/python -m pytest -s tests/vm
 
 lint: setup ## check style, types and C
 	@$(BIN)/ruff check .
