@@ -35,8 +35,9 @@ class _Side:
 class IptablesDataplane:
     """Programs the network namespace of the thread that makes it. Used by one thread at a time.
 
-    `variant` is ``legacy`` or ``nft``, as `choose_variant` says. A table of one family is written whole or not at all;
-    four transactions (two tables, two families) follow each other, so for some milliseconds half of a change is there.
+    `variant` is ``legacy`` or ``nft``, as `choose_variant` says. A table of one family is written whole or not at all
+    (very many chains by iptables-nft in parts, see `restore`); four transactions (two tables, two families) follow each
+    other, so for some milliseconds half of a change is there.
     Without ``ip6tables``, or on a host without IPv6, only IPv4 is programmed.
     """
 
@@ -118,7 +119,7 @@ class IptablesDataplane:
         return self._write(side, Restore(chains, gone, visits))
 
     def _write(self, side: _Side, restore: Restore) -> int:
-        side.iptables.restore(restore.text())
+        side.iptables.restore(restore.text(side.iptables.most_chains))
         return restore.operations
 
     def _forget(self) -> None:
@@ -181,7 +182,7 @@ class IptablesDataplane:
     def cleanup(self) -> None:
         """Remove this mode's chains, whoever wrote them, and the rules that lead to them. Other rules stay."""
         for side in self._sides:
-            side.iptables.restore(leaving(side.iptables.save()).text())
+            self._write(side, leaving(side.iptables.save()))
             side.seen = ()
         self._forget()
         self._table, self._applied, self._tampered = ForwardingTable(), False, False

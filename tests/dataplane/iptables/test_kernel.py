@@ -14,7 +14,7 @@ import strategies
 from cluster import HOST_ADDRESSES, VIP, compiled, dual_stack, joined, piece, port, service, state, view
 from dataplane.errors import InputError
 from dataplane.interface import DataplaneError, Drift
-from dataplane.iptables import IptablesDataplane, choose_variant
+from dataplane.iptables import IptablesDataplane, choose_variant, command
 from dataplane.iptables.command import Iptables
 from dataplane.iptables.skeleton import OUR_OWN
 from dataplane.table import Endpoint, Family, ForwardingTable, FrontendKey, Protocol
@@ -84,14 +84,36 @@ def test_the_udp_frontends_that_another_agent_had_are_known(variant: str, in_new
 
 
 @settings(max_examples=6)
-@given(st.lists(strategies.tables(), min_size=2, max_size=4))
-def test_any_table_follows_any_other(in_new_namespace: Namespaces, history: list[ForwardingTable]) -> None:
+@given(st.lists(strategies.tables(), min_size=2, max_size=4), st.sampled_from((1, 3, command.MOST_CHAINS)))
+def test_any_table_follows_any_other(in_new_namespace: Namespaces, history: list[ForwardingTable], most: int) -> None:
     def work() -> None:
         dataplanes = [IptablesDataplane("legacy"), IptablesDataplane("nft")]
         for table in history:
             for dataplane in dataplanes:
                 dataplane.apply(table)
         assert [dataplane.audit() for dataplane in dataplanes] == [Drift(), Drift()]
+        for dataplane in dataplanes:
+            dataplane.cleanup()
+        assert [dataplane.has_chains() for dataplane in dataplanes] == [False, False]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "MOST_CHAINS", most)
+        in_new_namespace(work)
+
+
+def test_an_agent_follows_another_one_in_parts(
+    in_new_namespace: Namespaces, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds chains that it needs, in part with other rules, and some that nobody needs any more."""
+    monkeypatch.setattr(command, "MOST_CHAINS", 2)
+
+    def work() -> None:
+        for table in (TABLE, FEWER, TABLE):
+            assert IptablesDataplane("nft").apply(table).full
+            fresh = IptablesDataplane("nft")
+            fresh.apply(table)
+            assert fresh.audit() == Drift()
+        assert run("iptables-nft-save -t nat").count("-A PREROUTING") == 1
 
     in_new_namespace(work)
 

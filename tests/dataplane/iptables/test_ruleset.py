@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pytest
 from hypothesis import given
@@ -76,12 +76,7 @@ def test_every_chain_that_is_jumped_to_exists_and_is_used(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tree, "LONGEST", 1)
         chains = Ruleset.of(table, family, Options(layout=layout)).chains
-    used = {
-        Chain(chain.table, rule.rpartition("-j ")[2].split(" ")[0])
-        for chain, rules in chains.items()
-        for rule in rules
-        if "-j KUBE-" in rule
-    }
+    used = _used(chains)
     assert used <= chains.keys()
     assert chains.keys() - FIXED <= used
     assert all(chains[chain] for chain in chains.keys() - FIXED)
@@ -152,6 +147,57 @@ def test_what_is_written_is_in_the_order_in_which_iptables_needs_it() -> None:
 
 def test_nothing_to_write_is_no_text() -> None:
     assert Restore().text() == ""
+    assert Restore().text(most_chains=1) == ""
+
+
+def _after_each_transaction(text: str, before: Mapping[Chain, Rules]) -> Iterator[dict[Chain, Rules]]:
+    """What is there whenever iptables-restore has carried out a part of this text."""
+    there, table = dict(before), ""
+    for line in text.splitlines():
+        match line.split(" ", 2):
+            case ["-A", name, rule]:
+                there[Chain(table, name)] += (rule,)
+            case ["-X", name]:
+                assert there.pop(Chain(table, name)) == (), f"{name} is deleted with rules in it"
+            case ["COMMIT"]:
+                yield dict(there)
+            case [word, *_] if word.startswith("*"):
+                table = word[1:]
+            case [word, *_]:
+                there[Chain(table, word[1:])] = ()
+
+
+def _used(chains: Mapping[Chain, Rules]) -> set[Chain]:
+    return {
+        Chain(chain.table, rule.rpartition("-j ")[2].split(" ")[0])
+        for chain, rules in chains.items()
+        for rule in rules
+        if "-j KUBE-" in rule
+    }
+
+
+@given(strategies.tables(), strategies.tables(), st.sampled_from(Family), st.sampled_from(Layout), st.integers(1, 9))
+def test_between_the_parts_of_a_long_text_each_chain_is_the_old_one_or_the_new_one(
+    old: ForwardingTable, new: ForwardingTable, family: Family, layout: Layout, most: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tree, "LONGEST", 1)
+        before, after = (Ruleset.of(table, family, Options(layout=layout)).chains for table in (old, new))
+    text = Restore(after, before.keys() - after.keys()).text(most)
+    there = before
+    for there in _after_each_transaction(text, before):
+        assert _used(there) <= there.keys()
+        assert all(there.get(chain) in (before.get(chain), rules) for chain, rules in after.items())
+    assert there == after
+
+
+@given(strategies.tables(), st.integers(1, 9))
+def test_no_part_of_a_long_text_has_more_chains_than_it_may_have(table: ForwardingTable, most: int) -> None:
+    chains = Ruleset.of(table, Family.IPV4, Options()).chains
+    for text in (Restore(chains).text(most), Restore(gone=chains).text(most)):
+        for part in text.split("COMMIT\n"):
+            assert len({line.split(" ")[0] for line in part.splitlines() if line.startswith(":")}) <= most
+            assert sum(line.startswith("-X ") for line in part.splitlines()) <= most
 
 
 def test_load_balancers_that_ask_for_health_are_let_in_while_the_service_needs_it() -> None:
