@@ -106,9 +106,8 @@ def make_dataplane(configuration: KubeProxyConfiguration, flags: ModeFlags) -> C
 def check_here(configuration: KubeProxyConfiguration, flags: ModeFlags) -> None:
     """InputError, one line, if this host lacks what the mode needs, and that shows before anything is changed."""
     flags.userspace.check_here()
-    if configuration.mode != "userspace":  # whose engine is too large to be made only to look
-        with _said_of(configuration.mode):
-            make_dataplane(configuration, flags).close()
+    with _said_of(configuration.mode):
+        make_dataplane(configuration, flags).close()
 
 
 def try_out(configuration: KubeProxyConfiguration, flags: ModeFlags) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -11,6 +12,7 @@ import pytest
 from controller.configuration.schema import KubeProxyConfiguration
 from dataplane.errors import InputError
 from dataplane.interface import DataplaneError
+from dataplane.nft.transaction import RefusedError, Transaction
 from kernel_features import lacks_ipvs
 from lab.network.namespace import Namespace
 from svcplane import modes
@@ -26,6 +28,14 @@ def kernel_without_ipvs(monkeypatch: pytest.MonkeyPatch) -> None:
         raise DataplaneError(f"ipvs: {LACKS}")
 
     monkeypatch.setattr(modes, "IpvsDataplane", refuse)
+
+
+@pytest.fixture
+def kernel_without_queues(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise RefusedError("what a kernel says", errno.ENOENT)
+
+    monkeypatch.setattr(Transaction, "commit", refuse)
 
 
 @pytest.mark.kernel
@@ -57,6 +67,19 @@ def test_no_lab_is_begun_where_its_agents_could_not_work(capsys: pytest.CaptureF
     assert main(["lab", "up", "--name", "never", "--proxy-mode=ipvs"]) == 2
     assert capsys.readouterr().err == f"svcplane lab: mode ipvs: {LACKS}\n"
     assert Namespace.of_lab("never") == []
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("port", ["nfqueue", "af_xdp"])
+@pytest.mark.usefixtures("kernel_without_queues")
+def test_an_agent_says_that_there_are_no_packet_queues_before_it_touches_the_host(
+    port: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("svcplane.agent._set_up_host", lambda *_: pytest.fail("the host is being changed"))
+    words = ["agent", "--master=http://127.0.0.1:1", "--proxy-mode=userspace", f"--userspace-port={port}"]
+    assert main(words) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert "mode userspace: this kernel sends no packets to queues" in said[-1]
 
 
 @pytest.mark.kernel
