@@ -16,7 +16,7 @@ from bench.harness.results import Metric
 RATE = Metric("How many connections a second?", "answered", "connections/s", True, "32 at a time")
 FIRST_PACKET = "How long does the first packet take?"
 QUANTILES = {
-    f"{name}_us": Metric(FIRST_PACKET, name, "µs", False, "one after the other") for name in ("p50", "p95", "p99")
+    percent: Metric(FIRST_PACKET, f"p{percent}", "µs", False, "one after the other") for percent in (50, 95, 99)
 }
 BUSY = 0.95  #: of its processor's time: more than that a client cannot be
 
@@ -30,7 +30,7 @@ def rate(entrant: Entrant, seconds: float) -> Sample:
 def first_packet(entrant: Entrant, seconds: float) -> Sample:
     asked = ask(entrant.world, entrant.target(), seconds)
     complain(asked, entrant.target(), some_expected=False)
-    return {metric: time_at(asked, name) for name, metric in QUANTILES.items()}
+    return {metric: time_at(asked, percent) for percent, metric in QUANTILES.items()}
 
 
 def test_how_many_connections_per_second(stage: Arena, record: Record) -> None:

@@ -51,7 +51,9 @@ def test_how_long_from_objects_to_packets(services: int, figures: list[Figure], 
 
     def figure(what: str, name: str, unit: str) -> Figure:
         bar = BARS.get(what) if services == BARS_HOLD_AT else None
-        return Figure("svcplane nftables", services, what, measured[name], unit, bar)
+        value = measured[name]
+        trouble = "" if value is not None else "TOO FEW: a 99th percentile needs 200 changes"
+        return Figure("svcplane nftables", services, what, value, unit, bar, trouble=trouble)
 
     figures += [
         figure("lists decoded", "decode_s", "s"),

@@ -102,7 +102,7 @@ def noticed(entrant: Entrant, seconds: float) -> tuple[float, float]:
     asked = ask(entrant.world, target, seconds)
     complain(asked, target, some_expected=False)
     lived = figures_of(living, seconds + 30)
-    return time_at(asked, "p99_us"), lived["reset"] + lived["timed_out"]
+    return time_at(asked, 99), lived["reset"] + lived["timed_out"]
 
 
 @pytest.mark.parametrize("changing", CASES, ids=CASES.get)

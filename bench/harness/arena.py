@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import time
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.harness.api_server import Api, ApiRequests
+from bench.harness.check import TooLateError
 from bench.harness.cluster_api import ClusterApi
 from bench.harness.contenders import Contender
 from bench.harness.deadline import Deadline
@@ -72,10 +74,13 @@ class Arena:
     ) -> list[Measured]:
         """Take a sample of each contender in turn, round after round, and see that all were right before and after.
 
-        `sample` measures for so many seconds. One that fails is taken again, once, and that is noted. Who fails twice
-        is BROKEN in this question, which is told in place of figures; who answers wrong before or after it is BROKEN
-        from then on. `rounds` is for samples that are long, or count what must never happen: a median would hide it.
-        No further round begins when the question has had its time, and who has had fewer turns than planned has a note.
+        `sample` measures for so many seconds; NaN is a figure that it had too few answers to tell. One that fails is
+        taken again, once, and that is noted. Who fails twice is BROKEN in this question, which is told in place of
+        figures, and who is late (TooLateError) is TOO SLOW at once; who answers wrong before or after it is BROKEN from
+        then on. `rounds` is for samples that are long, or count what must never happen: a median would hide it. No
+        further round begins when the question has had its time, and nobody has another turn who would take more than
+        half of that for himself, so that who is slow leaves time for the others. Who has had fewer turns than planned
+        has a note.
         Without `asides`, contenders that differ little from another one are not asked: for questions that take long.
         """
         turns = [Turns(entrant) for entrant in self.entrants if asides or not entrant.contender.aside]
@@ -88,7 +93,7 @@ class Arena:
             if number and question.over:
                 break
             for each in turns:
-                if not each.trouble and not self._deadline.over:
+                if not each.trouble and not self._deadline.over and each.next_ends_within(self.plan.question_limit / 2):
                     each.take(sample, self.plan.seconds, self.plan.warm_up if warm_up else 0)
         self._verify()
         self._verified = True
@@ -105,21 +110,29 @@ class Turns:
     def __init__(self, entrant: Entrant) -> None:
         self._entrant = entrant
         self._taken: dict[Metric, list[float]] = {}
-        self._failed: list[str] = []
+        self._failed: list[Exception] = []
         self._count = 0
+        self._spent = self._longest = 0.0  # seconds
 
     @property
     def trouble(self) -> str:
-        if self._entrant.trouble or len(self._failed) < 2:
+        if self._entrant.trouble:
             return self._entrant.trouble
-        return f"BROKEN: {self._failed[-1]}"
+        if self._failed and isinstance(self._failed[-1], TooLateError):
+            return f"TOO SLOW: {self._failed[-1]}"
+        return f"BROKEN: {self._failed[-1]}" if len(self._failed) >= 2 else ""
 
     @property
     def _untaken(self) -> str:
         """Why there is nothing, where nothing went wrong."""
         return "" if self._count else "NO TIME: the run was over before its turn"
 
+    def next_ends_within(self, seconds: float) -> bool:
+        """Whether all of its turns, with one more that is as long as the longest so far, take no longer."""
+        return not self._count or self._spent + self._longest <= seconds
+
     def take(self, sample: Callable[[Entrant, float], Sample], seconds: float, warm_up: float) -> None:
+        began = time.monotonic()
         with self._entrant.turn():
             while not self.trouble:
                 try:
@@ -127,18 +140,22 @@ class Turns:
                         sample(self._entrant, warm_up)
                     figures = sample(self._entrant, seconds)
                 except FAILURES as error:
-                    self._failed.append(str(error))
+                    self._failed.append(error)
                     continue
                 for metric, value in figures.items():
                     self._taken.setdefault(metric, []).append(value)
                 self._count += 1
-                return
+                break
+        self._longest = max(self._longest, time.monotonic() - began)
+        self._spent += time.monotonic() - began
 
     def measured(self, metric: Metric, planned: int) -> Measured | None:
         """None if the contender has nothing of this kind. `planned` is how many turns it should have had."""
         trouble = self.trouble or self._untaken
         if not trouble and metric not in self._taken:
             return None
+        if not trouble and any(math.isnan(each) for each in self._taken[metric]):
+            trouble = "TOO FEW: too few answers in a sample to tell"
         samples = () if trouble else tuple(self._taken[metric])
         limits = self._taken.get(SENDER_IS_THE_LIMIT, ())
         notes = [f"once it failed: {error}" for error in self._failed]

@@ -24,6 +24,10 @@ class WrongAnswerError(Exception):
     """Something was not answered, or not by whom it should have been."""
 
 
+class TooLateError(WrongAnswerError):
+    """What should have happened had not, when the time for it was over."""
+
+
 def check_something(entrant: Entrant) -> None:
     """Whether anything is answered yet. WrongAnswerError if not; takes a second at most."""
     target = entrant.target()

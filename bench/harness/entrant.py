@@ -203,8 +203,11 @@ class Entrant:
         self._log = (self._folder / f"{name}.log").open("w+")
         node = self.world.node
         there = node.bring(kubeconfig)
-        # What the engine of mode userspace keeps for its successor goes with the rest of what was brought.
+        # What the engine of mode userspace keeps for its successor goes with the rest of what was brought. A node has
+        # a lock of its own for iptables, as machines have: iptables-restore holds it while its agent, who may stand
+        # still just then, writes to it; all others would wait until that one's next turn.
         words = ["env", f"SVCPLANE_RUN={Path(there).with_name('run')}"]
+        words.append(f"XTABLES_LOCKFILE={Path(there).with_name(f'xtables-{name}.lock')}")
         words += [
             node.bring(word) if isinstance(word, Path) else word.replace(KUBECONFIG, there)
             for word in self.contender.command

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from bench.harness import cluster
 from bench.harness.host import Program
+from bench.harness.statistics import tells
 from bench.harness.target import Target
 from bench.harness.world import INTERFACE, World
 from bench.load import build
@@ -63,10 +65,13 @@ def figures_of(program: Program, timeout: float) -> Figures:
     return result
 
 
-def time_at(asked: Figures, quantile: str, of: str = "connecting") -> float:
-    """A quantile in µs. If nothing was answered, all had to wait for as long as was measured, or longer."""
+def time_at(asked: Figures, percent: int, of: str = "connecting") -> float:
+    """A percentile in µs; NaN if there were too few answers to tell it. If nothing was answered, all had to wait for as
+    long as was measured, or longer."""
     histogram = asked[of]
-    return float(histogram[quantile]) if histogram["count"] else float(asked["seconds"]) * 1e6
+    if histogram["count"] == 0:
+        return float(asked["seconds"]) * 1e6
+    return float(histogram[f"p{percent}_us"]) if tells(histogram["count"], percent / 100) else math.nan
 
 
 def _packet_words(world: World, target: Target, packets: Packets) -> tuple[str, ...]:

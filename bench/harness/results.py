@@ -33,7 +33,7 @@ class Measured:
     contender: str
     services: int
     samples: Sequence[float] = ()
-    trouble: str = ""  #: starts with ABSENT, TOO SLOW, NO TIME or BROKEN
+    trouble: str = ""  #: starts with ABSENT, TOO SLOW, TOO FEW, NO TIME or BROKEN
     notes: Sequence[str] = ()
     bar: float | None = None  #: what should be reached, in the same unit
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 
 import pytest
 
 from bench.harness.arena import SENDER_IS_THE_LIMIT, Arena, Plan, Sample, arena
+from bench.harness.check import TooLateError
 from bench.harness.contenders import CEILING, Contender, chosen, everybody
 from bench.harness.deadline import Deadline
 from bench.harness.entrant import Entrant
-from bench.harness.generators import ask
+from bench.harness.generators import ask, time_at
 from bench.harness.host import CommandFailedError
 from bench.harness.results import AT_LEAST, Measured, Metric
 from dataplane.errors import InputError
@@ -112,6 +116,70 @@ def test_a_question_that_has_had_its_time_is_asked_no_more_and_that_is_noted() -
     for figures in arena_of_two.measure([RATE], lambda entrant, _: {RATE: 1.0}):
         assert figures.samples == (1.0,)  # one whole round
         assert figures.notes == ("it had 1 of 3 turns, for lack of time",)
+
+
+def test_who_is_late_is_too_slow_and_is_not_asked_again() -> None:
+    asked = []
+
+    def sample(entrant: Entrant, _: float) -> Sample:
+        asked.append(entrant.name)
+        if entrant.name == "slow":
+            raise TooLateError("more than 60 s for one change")
+        return {RATE: 1.0}
+
+    figures = measure(Made("slow"), Made("quick"), sample=sample)
+    assert (figures["slow"].trouble, figures["slow"].value) == ("TOO SLOW: more than 60 s for one change", None)
+    assert figures["quick"].value == 1.0
+    assert asked.count("slow") == 1
+
+
+def test_what_too_few_answers_tell_is_no_number() -> None:
+    figures = measure(Made("a"), Made("b"), sample=lambda entrant, _: {RATE: 1.0 if entrant.name == "a" else math.nan})
+    assert figures["a"].value == 1.0
+    assert (figures["b"].trouble, figures["b"].samples) == ("TOO FEW: too few answers in a sample to tell", ())
+
+
+def test_a_percentile_of_connections_needs_answers_beyond_it() -> None:
+    asked = {"seconds": 0.25, "connecting": {"count": 150, "p95_us": 90.0, "p99_us": 120.0}}
+    assert time_at(asked, 95) == 90
+    assert math.isnan(time_at(asked, 99))
+    nobody = {"seconds": 0.25, "connecting": {"count": 0, "p99_us": 0.0}}
+    assert time_at(nobody, 99) == 250_000  # all had to wait for so long, or longer
+
+
+def test_who_needs_half_of_the_time_of_a_question_leaves_the_rest_to_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+
+    def sample(entrant: Entrant, _: float) -> Sample:
+        clock[0] += 50 if entrant.name == "slow" else 1
+        return {RATE: 1.0}
+
+    limited = replace(PLAN, rounds=6, question_limit=240)
+    arena_of_two = Arena(10, [Made("slow"), Made("quick")], None, limited)  # type: ignore[arg-type]
+    slow, quick = arena_of_two.measure([RATE], sample, warm_up=False)
+    assert len(slow.samples) == 2  # a third would end after 150 s
+    assert slow.notes == ("it had 2 of 6 turns, for lack of time",)
+    assert len(quick.samples) == 6
+
+
+def test_each_contender_has_a_lock_of_its_own_for_iptables(tmp_path: Path) -> None:
+    started: list[str] = []
+
+    class Node:
+        def bring(self, file: Path) -> str:
+            return str(file)
+
+        def start(self, words: Sequence[str], *, log: object) -> None:
+            started.extend(word for word in words if word.startswith("XTABLES_LOCKFILE="))
+
+    world = SimpleNamespace(node=Node())
+    for name in ("svcplane iptables-legacy", "kube-proxy iptables-legacy"):
+        contender = Contender(name, command=("true",))
+        Entrant(contender, world, None, 10, tmp_path)._start_agent()  # type: ignore[arg-type]
+    assert len(set(started)) == 2
 
 
 def test_when_the_run_is_over_nobody_has_a_turn_and_that_is_no_zero() -> None:

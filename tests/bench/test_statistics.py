@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.harness.statistics import Ratio, chi_square, paired_ratio, sign_interval, spread, unpaired_ratio
+from bench.harness.statistics import Ratio, chi_square, paired_ratio, quantile, sign_interval, spread, unpaired_ratio
 
 POSITIVE = st.floats(0.1, 1e6)
 
@@ -72,3 +72,15 @@ def test_uneven_shares_are_as_unlikely_as_the_tables_say(counts: list[int], chan
 @given(st.lists(st.integers(0, 1000), min_size=2, max_size=12))
 def test_a_chance_is_between_none_and_certain(counts: list[int]) -> None:
     assert 0 <= chi_square(counts) <= 1
+
+
+@pytest.mark.parametrize(
+    ("count", "part", "told"), [(199, 0.99, False), (200, 0.99, True), (39, 0.95, False), (40, 0.95, True)]
+)
+def test_a_quantile_that_too_few_samples_lie_beyond_is_none(count: int, part: float, told: bool) -> None:
+    assert (quantile([1.0] * count, part) is not None) is told
+
+
+def test_a_quantile_lies_between_its_neighbours() -> None:
+    assert quantile(list(range(201)), 0.99) == pytest.approx(198)
+    assert quantile([4.0, 1.0, 2.0, 3.0], 0.5) == pytest.approx(2.5)
