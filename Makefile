@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PACKAGES := native dataplane controller lab svcplane
 BIN := .venv/bin
 
-.PHONY: help setup demo test vm lint asan ubsan valgrind tidy cppcheck fuzz bench results soak clean
+.PHONY: help setup demo test explore vm lint asan ubsan valgrind tidy cppcheck fuzz bench results soak clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 10
@@ -17,6 +17,11 @@ demo: setup ## run a cluster on this machine and watch a Service work (root)
 # Most of the time tests wait for packets, so there are more workers than processors.
 test: setup ## run all tests; says what it skipped and why
 	@$(BIN)/python -m pytest -n $$(($$(nproc) + 1)) --maxprocesses=8 --dist=worksteal
+
+explore: setup ## run the property tests with other examples than always, ROUNDS=1 times
+	@for round in $$(seq $(or $(ROUNDS),1)); do \
+		$(BIN)/python -m pytest -q -n $$(($$(nproc) + 1)) --maxprocesses=8 --dist=worksteal \
+			-m hypothesis --hypothesis-profile=explore || exit; done
 
 vm: setup ## run the kernel tests on Debian 12's kernel, in an emulated VM: most of an hour (root)
 	@tests/vm/prepare >/dev/null

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,8 +13,12 @@ from hypothesis import HealthCheck, settings
 
 from lab.network import namespace
 
-# A slow machine is no reason to fail.
-settings.register_profile("svcplane", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+# A slow machine is no reason to fail. The same examples each time: whoever changes nothing sees nothing change, and who
+# looks for what nobody has thought of takes others (`make explore`).
+settings.register_profile(
+    "svcplane", derandomize=True, deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", settings.get_profile("svcplane"), derandomize=False, print_blob=True)
 settings.load_profile("svcplane")
 
 
@@ -39,6 +43,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if reason:
         for item in marked:
             item.add_marker(pytest.mark.skip(reason=f"kernel: {reason}"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_lock_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whatever runs iptables-legacy here meets nobody else's lock: one file serves all namespaces of a machine, though
+    those of other test runs do not matter, and a program that is not told to wait fails.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XTABLES_LOCKFILE", str(tmp_path_factory.mktemp("iptables") / "lock"))
+        yield
 
 
 @pytest.fixture(scope="session")

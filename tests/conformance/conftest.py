@@ -28,12 +28,7 @@ def _remove_leftovers() -> None:
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """The network is the same for every case, so it is made once."""
     _remove_leftovers()
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        network(_LAB.format(os.getpid()), tmp_path_factory.mktemp("pods")) as made,
-    ):
-        # All iptables programs of a machine wait for one lock, although those in other namespaces do not matter here.
-        patch.setenv("XTABLES_LOCKFILE", str(tmp_path_factory.mktemp("iptables") / "lock"))
+    with network(_LAB.format(os.getpid()), tmp_path_factory.mktemp("pods")) as made:
         yield made
 
 
