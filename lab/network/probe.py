@@ -40,7 +40,7 @@ class Probe:
     count: int = 24
     serial: bool = False  #: one after the other; otherwise all at once
     interval: float = 0.0  #: seconds between the starts of two tries; a serial one waits for its answer besides
-    source_port: int | None = None  #: any free one if not given
+    source_ports: tuple[int, ...] = ()  #: of the tries, in turn; any free ones if none are given
     source_address: str | None = None  #: as the routes say if not given
     timeout: float = 1.2  #: seconds for each try
 
@@ -94,20 +94,20 @@ async def _tries(probe: Probe) -> list[Answer | str]:
         for number in range(probe.count):
             if number and probe.interval:
                 await asyncio.sleep(probe.interval)
-            results.append(await _one_try(probe))
+            results.append(await _one_try(probe, number))
         return results
 
     async def later(number: int) -> Answer | str:
         await asyncio.sleep(number * probe.interval)
-        return await _one_try(probe)
+        return await _one_try(probe, number)
 
     return list(await asyncio.gather(*(later(number) for number in range(probe.count))))
 
 
-async def _one_try(probe: Probe) -> Answer | str:
+async def _one_try(probe: Probe, number: int) -> Answer | str:
     loop = asyncio.get_running_loop()
     start = loop.time()
-    with _open_socket(probe) as connection:
+    with _open_socket(probe, number) as connection:
         try:
             async with asyncio.timeout(probe.timeout):
                 await loop.sock_connect(connection, (probe.address, probe.port))
@@ -120,17 +120,18 @@ async def _one_try(probe: Probe) -> Answer | str:
         return Answer(pod, peer_address, int(peer_port), source_port, loop.time() - start)
 
 
-def _open_socket(probe: Probe) -> socket.socket:
+def _open_socket(probe: Probe, number: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in probe.address else socket.AF_INET
     opened = socket.socket(family, socket.SOCK_DGRAM if probe.protocol == "udp" else socket.SOCK_STREAM)
     opened.setblocking(False)
-    if probe.source_port is not None or probe.source_address is not None:
+    source_port = probe.source_ports[number % len(probe.source_ports)] if probe.source_ports else 0
+    if source_port or probe.source_address is not None:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if probe.protocol == "tcp" and probe.source_port is not None:
+        if probe.protocol == "tcp" and source_port:
             # End with a reset: a port in TIME_WAIT could not be used for the next try.
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         any_address = "::" if family == socket.AF_INET6 else "0.0.0.0"
-        opened.bind((probe.source_address or any_address, probe.source_port or 0))
+        opened.bind((probe.source_address or any_address, source_port))
     return opened
 
 
@@ -163,8 +164,10 @@ class HeldConnection:
         address, port = self._connection.getsockname()[:2]
         return address, port
 
-    def ask(self) -> str:
-        """The name of the pod that answers, or the kind of error."""
+    def ask(self, seconds: float | None = None) -> str:
+        """The name of the pod that answers, or the kind of error. Waits `seconds`, or as long as for connecting."""
+        if seconds is not None:
+            self._connection.settimeout(seconds)
         try:
             self._connection.sendall(_QUESTION)
             received = self._connection.recv(4096)

@@ -71,6 +71,7 @@ class PodServer:
                 loop.add_reader(listener, self._answer_datagrams, listener)
         listening()
         await ending.wait()
+        _log(f"drains for {self.drain_seconds:g} s")
         await asyncio.sleep(self.drain_seconds)
         for server in servers:
             server.close()

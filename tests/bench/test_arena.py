@@ -218,8 +218,8 @@ def test_one_that_is_slowed_is_slow(nftables: Contender) -> None:
     slowly = (
         "sh",
         "-c",
-        "iptables-legacy -t raw -A PREROUTING -p tcp --syn -m limit --limit 20/s --limit-burst 200 -j ACCEPT;"
-        'iptables-legacy -t raw -A PREROUTING -i pod-c1 -p tcp --syn -j DROP; exec "$@"',
+        "iptables-legacy -w -t raw -A PREROUTING -p tcp --syn -m limit --limit 20/s --limit-burst 200 -j ACCEPT;"
+        'iptables-legacy -w -t raw -A PREROUTING -i pod-c1 -p tcp --syn -j DROP; exec "$@"',
         "sh",
     )
     slowed = replace(nftables, name="slowed", command=(*slowly, *nftables.command))
@@ -246,11 +246,11 @@ def test_those_that_end_or_do_nothing_or_are_absent_are_told_as_that() -> None:
         Contender("does nothing", command=["sleep", "1000"]),
         Contender("absent", command=["true"], absent="not on this machine"),
     ]
-    with arena(3, contenders, replace(PLAN, start_limit=3)) as everyone:
+    with arena(3, contenders, replace(PLAN, start_limit=8)) as everyone:
         figures = {each.contender: each for each in everyone.measure([RATE], lambda entrant, _: {RATE: 1e9})}
         does_nothing = next(entrant for entrant in everyone.entrants if entrant.name == "does nothing")
         assert not does_nothing.running  # it would disturb the others
     assert figures["absent"].trouble == "ABSENT: not on this machine"
     assert figures["ends"].trouble.startswith("BROKEN: it ended: no idea")
-    assert figures["does nothing"].trouble.startswith("TOO SLOW: not ready after 3 s")
+    assert figures["does nothing"].trouble.startswith("TOO SLOW: not ready after 8 s")
     assert all(each.value is None for each in figures.values())

@@ -12,6 +12,7 @@ import pytest
 from lab.network.network import Network
 from lab.network.topology import Pod, Topology, cluster_topology
 from lab.pod.processes import Processes
+from patience import PATIENCE
 
 
 @pytest.fixture(scope="session")
@@ -48,5 +49,5 @@ def servers(network: Network, processes: Processes, tmp_path_factory: pytest.Tem
     pods = network.topology.pods
     for pod in pods:
         processes.start_pod(pod.name, network[pod.name], log=str(logs / pod.name), node=pod.node)
-    processes.wait_listening([pod.name for pod in pods])
+    processes.wait_listening([pod.name for pod in pods], timeout=PATIENCE)
     return logs

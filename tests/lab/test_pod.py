@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,14 @@ from lab.network.network import Network
 from lab.network.probe import Probe, fetch, run_probe
 from lab.pod.messages import Event, Exited
 from lab.pod.processes import Processes
+from patience import PATIENCE
 
 pytestmark = pytest.mark.kernel
 
 
-def wait_for_exit(processes: Processes, name: str, seconds: float = 10.0) -> Exited:
+def wait_for_exit(processes: Processes, name: str) -> Exited:
     """The Exited event of one process; others are passed over."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         found: list[Event] = list(processes.events())
         for event in found:
@@ -33,13 +35,20 @@ def wait_for_exit(processes: Processes, name: str, seconds: float = 10.0) -> Exi
     raise AssertionError(f"{name} still runs")
 
 
+def wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 @pytest.mark.parametrize("port", [8080, 8081, 5353])
 @pytest.mark.parametrize("address", ["10.244.1.21", "fd00:244:1::15"])
 def test_a_pod_answers_who_it_is_and_whom_it_saw(
     network: Network, servers: Path, protocol: str, port: int, address: str
 ) -> None:
-    outcome = run_probe(network["c1"], Probe(address, port, protocol, count=3))
+    outcome = run_probe(network["c1"], Probe(address, port, protocol, count=3, timeout=PATIENCE))
     assert outcome.errors == ()
     for answer in outcome.answers:
         assert (answer.pod, answer.peer_port) == ("b1", answer.source_port)
@@ -47,7 +56,7 @@ def test_a_pod_answers_who_it_is_and_whom_it_saw(
 
 
 def test_json_says_more(network: Network, servers: Path) -> None:
-    status, body = fetch(network["c1"], "10.244.2.23", 8080, "/json")
+    status, body = fetch(network["c1"], "10.244.2.23", 8080, "/json", timeout=PATIENCE)
     told = json.loads(body)
     assert status == 200
     assert (told["pod"], told["namespace"], told["node"]) == ("b3", "default", "n2")
@@ -60,18 +69,18 @@ def test_readiness_can_be_switched_from_outside(network: Network, servers: Path)
         argv = ["curl", "-s", "-X", "POST", f"http://10.244.1.21:8080/ready?value={value}"]
         return network["c1"].run(argv).stdout
 
-    assert fetch(network["c1"], "10.244.1.21", 8080, "/readyz")[0] == 200
+    assert fetch(network["c1"], "10.244.1.21", 8080, "/readyz", timeout=PATIENCE)[0] == 200
     assert post("false") == "ready: false\n"
-    assert fetch(network["c1"], "10.244.1.21", 8080, "/readyz")[0] == 503
-    assert fetch(network["c1"], "10.244.1.21", 8080, "/healthz")[0] == 200
+    assert fetch(network["c1"], "10.244.1.21", 8080, "/readyz", timeout=PATIENCE)[0] == 503
+    assert fetch(network["c1"], "10.244.1.21", 8080, "/healthz", timeout=PATIENCE)[0] == 200
     assert post("perhaps").startswith("POST /ready?value=true")
     assert post("true") == "ready: true\n"
-    assert fetch(network["c1"], "10.244.1.21", 8080, "/readyz")[0] == 200
+    assert fetch(network["c1"], "10.244.1.21", 8080, "/readyz", timeout=PATIENCE)[0] == 200
 
 
 def test_one_connection_takes_several_questions_in_pieces(network: Network, servers: Path) -> None:
     with network["c1"].socket() as connection:
-        connection.settimeout(2)
+        connection.settimeout(PATIENCE)
         connection.connect(("10.244.1.21", 8080))
         port = connection.getsockname()[1]
         for piece in (b"wh", b"o\nag", b"ain\n"):
@@ -86,14 +95,14 @@ def test_a_datagram_is_answered_from_the_address_it_was_sent_to(network: Network
     network["b1"].run(["ip", "address", "add", "198.51.100.7/32", "dev", "lo"])
     network["n1"].run(["ip", "route", "add", "198.51.100.7/32", "via", "10.244.1.21", "dev", "pod-b1", "onlink"])
     with network["c1"].socket(kind=socket.SOCK_DGRAM) as asker:
-        asker.settimeout(2)
+        asker.settimeout(PATIENCE)
         asker.sendto(b"who\n", ("198.51.100.7", 5353))
         _, answered_from = asker.recvfrom(100)
     assert answered_from == ("198.51.100.7", 5353)
 
 
 def test_an_unknown_path_says_what_there_is(network: Network, servers: Path) -> None:
-    status, body = fetch(network["c1"], "10.244.1.21", 8080, "/nothing")
+    status, body = fetch(network["c1"], "10.244.1.21", 8080, "/nothing", timeout=PATIENCE)
     assert status == 404
     assert b"/readyz" in body
 
@@ -101,22 +110,33 @@ def test_an_unknown_path_says_what_there_is(network: Network, servers: Path) -> 
 def test_a_server_that_is_asked_to_end_takes_new_connections_while_it_drains(
     network: Network, processes: Processes, servers: Path
 ) -> None:
+    log = servers / "draining"
+    processes.start_pod("draining", network["c1"], log=str(log), tcp_ports=[9000], udp_ports=[], drain_seconds=600)
+    processes.wait_listening(["draining"], timeout=PATIENCE)
+    processes.signal("draining", signal.SIGTERM)
+    wait_for(lambda: "drains" in log.read_text())
+    assert run_probe(network["n1"], Probe("10.244.1.10", 9000, count=1, timeout=PATIENCE)).pods == {"draining": 1}
+    processes.signal("draining", signal.SIGKILL)
+    wait_for_exit(processes, "draining")
+
+
+def test_a_server_that_has_drained_takes_no_new_connection_and_ends_with_its_last_one(
+    network: Network, processes: Processes, servers: Path
+) -> None:
     processes.start_pod(
-        "draining", network["c1"], log=str(servers / "draining"), tcp_ports=[9000], udp_ports=[], drain_seconds=0.5
+        "drained", network["c1"], log=str(servers / "drained"), tcp_ports=[9001], udp_ports=[], drain_seconds=0
     )
-    processes.wait_listening(["draining"])
+    processes.wait_listening(["drained"], timeout=PATIENCE)
     with network["n1"].socket() as held:
-        held.settimeout(2)
-        held.connect(("10.244.1.10", 9000))
-        processes.signal("draining", signal.SIGTERM)
-        assert run_probe(network["n1"], Probe("10.244.1.10", 9000, count=1)).pods == {"draining": 1}
-        # The listener closes after the drain; the open connection is still served.
-        deadline = time.monotonic() + 10
-        while run_probe(network["n1"], Probe("10.244.1.10", 9000, count=1)).errors != ("refused",):
-            assert time.monotonic() < deadline
+        held.settimeout(PATIENCE)
+        held.connect(("10.244.1.10", 9001))
+        held.sendall(b"who\n")  # so that it has been taken
+        assert held.recv(100).startswith(b"drained ")
+        processes.signal("drained", signal.SIGTERM)
+        wait_for(lambda: run_probe(network["n1"], Probe("10.244.1.10", 9001, count=1)).errors == ("refused",))
         held.sendall(b"who\n")
-        assert held.recv(100).startswith(b"draining ")
-    assert wait_for_exit(processes, "draining").code == 0
+        assert held.recv(100).startswith(b"drained ")
+    assert wait_for_exit(processes, "drained").code == 0
 
 
 def test_a_port_that_is_taken_ends_the_server_with_a_reason(
@@ -163,8 +183,8 @@ time.sleep(600)
     lab = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert lab.stdout is not None
     assert lab.stdout.readline() == "up\n"
-    assert run_probe(network["n1"], Probe("192.0.2.2", 9100, count=1)).pods == {"orphan": 1}
-    deadline = time.monotonic() + 10
+    assert run_probe(network["n1"], Probe("192.0.2.2", 9100, count=1, timeout=PATIENCE)).pods == {"orphan": 1}
+    deadline = time.monotonic() + PATIENCE
     while not (tmp_path / "log").exists() or not (tmp_path / "log").read_text():
         assert time.monotonic() < deadline
     sleeper = int((tmp_path / "log").read_text())

@@ -15,6 +15,7 @@ from dataplane.table import Endpoint, Protocol
 from dataplane.userspace.answering import Answering, ask
 from dataplane.userspace.engine import Engine
 from dataplane.userspace.port import memory_port
+from patience import PATIENCE
 from small_node import HOST, LIMITS, small_table
 from svcplane import flows, top
 from svcplane.main import main
@@ -32,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with Engine(HOST, limits=LIMITS, seed=7) as engine:
         engine.apply(small_table())
         port, far = memory_port()
-        far.settimeout(10)
+        far.settimeout(PATIENCE)
         engine.start([port])
         answering = Answering(engine, tmp_path)
         for destination, protocol in ((WEB, Protocol.TCP), (DNS, Protocol.UDP)):

@@ -23,6 +23,7 @@ import pytest
 from fault import fault
 from lab.cluster.down import down
 from lab.network.namespace import Namespace
+from patience import PATIENCE
 
 pytestmark = pytest.mark.kernel
 
@@ -80,7 +81,7 @@ class Traffic:
 
     def __init__(self, machine: Namespace) -> None:
         self._machine = machine
-        self._kept = machine.call(lambda: socket.create_connection((VIP, 80), timeout=5))
+        self._kept = machine.call(lambda: socket.create_connection((VIP, 80), timeout=PATIENCE))
         self._done = threading.Event()
         self.answered = 0
         self.failures: list[str] = []
@@ -91,10 +92,10 @@ class Traffic:
         while not self._done.is_set():
             self._ask(lambda: self._speak(self._kept), "a connection that was open broke")
             self._ask(self._connect, "a new connection was not served")
-            time.sleep(0.002)
+            time.sleep(0.005)  # a port waits for a minute after each: they must last
 
     def _connect(self) -> None:
-        with socket.create_connection((VIP, 80), timeout=5) as connection:
+        with socket.create_connection((VIP, 80), timeout=PATIENCE) as connection:
             self._speak(connection)
 
     @staticmethod
@@ -162,12 +163,12 @@ class Node:
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(2 * PATIENCE)
 
     def end_all(self) -> None:
         for process in self._running:
             process.kill()
-            process.wait(20)
+            process.wait(2 * PATIENCE)
         for mode in ("nftables", "iptables"):
             cleanup = [sys.executable, "-m", "svcplane.main", "agent", "--cleanup", f"--proxy-mode={mode}"]
             self.machine.run(cleanup, capture_output=True)
@@ -195,8 +196,8 @@ class Node:
 
         return self.machine.call(ask)
 
-    def until(self, holds: Callable[[], bool], seconds: float = 60.0) -> None:
-        deadline = time.monotonic() + seconds
+    def until(self, holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 2 * PATIENCE
         while not holds():
             assert time.monotonic() < deadline, self.log.read_text()[-3000:]
             time.sleep(0.02)
@@ -356,7 +357,7 @@ def test_before_ours_are_in_force_nothing_of_theirs_goes(node: Node) -> None:
 )
 def test_what_its_ipvs_mode_left_stays_for_the_connections_that_need_it(node: Node) -> None:
     node.output("ip", "link", "add", "kube-ipvs0", "type", "bridge")
-    node.output("iptables-legacy", "-t", "nat", "-N", "KUBE-SERVICES")
+    node.output("iptables-legacy", "-w", "-t", "nat", "-N", "KUBE-SERVICES")
     assert node.chains
     agent = node.start_agent()
     node.until(lambda: "kube-proxy's IPVS mode has left its virtual servers here" in node.log.read_text())
