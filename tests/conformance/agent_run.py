@@ -35,11 +35,12 @@ from dataplane.table import ForwardingTable
 from lab.api.errors import ApiError
 from lab.api.registry import ENDPOINT_SLICES, NODES, SERVICES, Resource
 from lab.network.namespace import Namespace
+from patience import PATIENCE
 from served_store import Served
 
 _NAMESPACE = "default"
 _KINDS = {"Service": SERVICES, "EndpointSlice": ENDPOINT_SLICES}
-_PATIENCE = 60.0  # seconds, on a busy machine
+_PATIENCE = 2 * PATIENCE
 
 _CANARY, _CANARY_IP = "canary", "10.96.255.254"
 _FLAGS = {
@@ -105,7 +106,7 @@ class AgentOnN1:
     def kill(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
-            self._process.wait(20)
+            self._process.wait(60)
             self._process = None
 
     # --- the cluster ----------------------------------------------------------------------------------------------

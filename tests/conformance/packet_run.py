@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -41,13 +40,13 @@ from lab.network import probe as client
 from lab.network.namespace import Namespace
 from lab.network.network import Network
 from lab.pod.processes import Processes
+from patience import PATIENCE
 
 MOST_ROUNDS = 8
 """How often a probe is repeated until every pod that should answer has. With 24 tries a round and four pods, chance
 makes a whole run miss one of them less than once in 10^20."""
 
 TIMEOUT = 0.5  #: seconds; answers take a few milliseconds here
-PATIENCE = float(os.environ.get("SVCPLANE_PATIENCE", "5"))  #: seconds, for answers that should come and are late
 AT_ONCE = 4  #: probes
 FEW = 4  #: tries in a round that goes on until two pods have answered
 
@@ -254,8 +253,11 @@ def _do_not_touch_each_other(step: Step, table: ForwardingTable) -> bool:
     return not any(p.hold or p.held or p.source_port or p.serial or p.every for p in step.probes)
 
 
-def ask(machine: Namespace, probe: Probe, timeout: float = TIMEOUT) -> Observed:
-    """What the probe's client sees this time, waiting so many seconds for each answer."""
+def ask(machine: Namespace, probe: Probe, timeout: float = TIMEOUT, source_ports: tuple[int, ...] = ()) -> Observed:
+    """What the probe's client sees this time, waiting so many seconds for each answer.
+
+    Its tries come from `source_ports`, in turn, or from the probe's own, or from any free ones.
+    """
     asked = client.Probe(
         probe.destination,
         probe.port,
@@ -263,7 +265,7 @@ def ask(machine: Namespace, probe: Probe, timeout: float = TIMEOUT) -> Observed:
         probe.count,
         bool(probe.serial),
         probe.every,
-        probe.source_port,
+        source_ports or (() if probe.source_port is None else (probe.source_port,)),
         probe.source_address,
         timeout,
     )

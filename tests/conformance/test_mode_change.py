@@ -12,7 +12,6 @@ from conformance.cases import Probe, load
 from conformance.control_plane import ControlPlane
 from conformance.packet_run import (
     MODES,
-    PATIENCE,
     ClosableDataplane,
     HeldConnection,
     HeldFlow,
@@ -24,6 +23,7 @@ from conformance.words import BOTH, CLUSTER_IP, CLUSTER_IP6, N1, N1_6, case, dns
 from dataplane.ipvs import IpvsDataplane
 from dataplane.userspace.dataplane import UserspaceDataplane
 from lab.network.network import Network
+from patience import PATIENCE
 
 pytestmark = pytest.mark.kernel
 

@@ -6,12 +6,11 @@ but also every step from one to the next.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, count
+from itertools import chain, count, cycle, islice
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ from cluster import SERVICE_CIDRS
 from conformance.cases import Expectation, Probe
 from conformance.client_view import first_packet, fresh_state, observe
 from conformance.observed import Observed, surprises
-from conformance.packet_run import MODES, PATIENCE, Mode, ask, forget_flows
+from conformance.packet_run import MODES, Mode, ask, forget_flows
 from conformance.setting import ADDRESSES, SECONDARY_ADDRESS, address_of
 from controller.cluster import Cluster
 from controller.compile import NodeView
@@ -36,12 +35,13 @@ from dataplane.table import Family, ForwardingTable, Protocol
 from flows import every_decision
 from kube_proxy_layout import carried_out, translated
 from lab.network.network import Network
+from patience import PATIENCE
 
 pytestmark = pytest.mark.kernel
 
 CLIENTS = ("c1", "b1", "n1", "x1")  #: those whose packets pass n1
 TRIES = 6
-_SOURCE_PORTS = itertools.cycle(range(41000, 42000))
+_SOURCE_PORTS = cycle(range(41000, 42000))
 HURRY = 0.3  #: seconds for an answer; who expects one and gets none asks again with patience
 
 views = strategies.node_views.map(lambda view: replace(view, place=Place("n1", view.place.zone)))
@@ -122,9 +122,14 @@ def expectation(table: ForwardingTable, probe: Probe, mode: Mode) -> Expectation
 
 
 def try_it(machines: Network, probe: Probe, expected: Expectation) -> list[str]:
-    seen: Observed = ask(machines[probe.source], probe, HURRY)
+    def seen_from_new_ports(timeout: float) -> Observed:
+        # UDP from a port that was used in an earlier world would be a flow of that one, where it may go on.
+        ports = tuple(islice(_SOURCE_PORTS, TRIES)) if probe.protocol == Protocol.UDP.value else ()
+        return ask(machines[probe.source], probe, timeout, ports)
+
+    seen = seen_from_new_ports(HURRY)
     if surprises(seen, expected) and "timeout" in seen.errors:
-        seen = ask(machines[probe.source], probe, PATIENCE)
+        seen = seen_from_new_ports(PATIENCE)
     return [f"{probe}: {surprise}, seen {seen}" for surprise in surprises(seen, expected)]
 
 
@@ -179,11 +184,13 @@ def test_udp_flows_go_on_and_end_as_the_reference_says(
                 if not agreeing:
                     answer = ask(machines[flow.source], flow, PATIENCE)
                     agreeing = [decision for decision in decisions if seen(flow, [decision]) == answer]
-                assert agreeing, f"{flow}: {answer}, but {seen(flow, decisions)} are possible"
-                if len(agreeing) == 1:
+                possible = seen(flow, decisions)
+                assert agreeing, f"{flow}: {answer}, but {possible} are possible"
+                if len(agreeing) == 1 and (answer.pods or (not possible.pods and answer.errors == possible.errors)):
                     known = known.after(sent, agreeing[0])
                 else:
-                    flows.remove(flow)  # nobody answers, so nobody knows which backend it was
+                    # Nobody answers, so nobody knows which backend it was; or an answer that could have come is late.
+                    flows.remove(flow)
     finally:
         n1.call(dataplane.cleanup)
         n1.call(forget_flows)

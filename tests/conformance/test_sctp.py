@@ -17,10 +17,11 @@ from scapy.layers.sctp import SCTP
 
 from conformance.cases import Case, Step
 from conformance.control_plane import ControlPlane
-from conformance.packet_run import MODES, Mode
+from conformance.packet_run import MODES, Mode, forget_flows
 from conformance.setting import ADDRESSES
 from conformance.words import CLUSTER_IP, CLUSTER_IP6, piece, service
 from lab.network.network import Network
+from patience import PATIENCE
 from sctp import association
 
 pytestmark = pytest.mark.kernel
@@ -42,6 +43,8 @@ def served(request: pytest.FixtureRequest, machines: Network) -> Iterator[Networ
     machines["n1"].call(lambda: dataplane.apply(table))
     yield machines
     machines["n1"].call(dataplane.cleanup)
+    machines["n1"].call(forget_flows)  # the next one's association comes from the same port
+    dataplane.close()
 
 
 @pytest.mark.parametrize(("address", "family"), [(CLUSTER_IP, socket.AF_INET), (CLUSTER_IP6, socket.AF_INET6)])
@@ -52,7 +55,7 @@ def test_an_association_reaches_a_backend(served: Network, address: str, family:
         watching = [stack.enter_context(served[pod].call(lambda: raw_socket(family))) for pod in BACKENDS]
         client = stack.enter_context(served["c1"].call(lambda: raw_socket(family)))
         client.sendto(association(40000, 80), (address, 0))
-        readable, _, _ = select.select(watching, [], [], 5.0)
+        readable, _, _ = select.select(watching, [], [], PATIENCE)
         assert len(readable) == 1
         received, (peer, *_) = readable[0].recvfrom(2048)
     packet = SCTP(received if family == socket.AF_INET6 else bytes(IP(received).payload))
