@@ -111,8 +111,9 @@ class QueueReader:
         else:
             packet.drop()
             done = "dropped"
-        self._counted[done] += 1
+        # What has become of a packet comes last: whoever sees that it is done sees all of it.
         self._counted["bytes"] += len(data)
+        self._counted[done] += 1
 
     def _interface(self, index: int) -> int:
         """What the engine is told about where a packet came in."""

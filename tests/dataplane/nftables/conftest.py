@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import select
 import socket
 import subprocess
 from collections.abc import Callable
@@ -27,6 +27,7 @@ from dataplane.table import (
     Reject,
     Verdict,
 )
+from patience import PATIENCE
 
 
 @pytest.fixture(scope="session")
@@ -197,27 +198,30 @@ class Host:
     def connect(self, to: str, port: int, source: str) -> socket.socket:
         """A new TCP connection from this source."""
         client = socket.socket(self.type)
-        client.settimeout(5)
+        client.settimeout(PATIENCE)
         client.bind((source, 0))
         client.connect((to, port))
         return client
 
-    def accepted(self) -> list[str]:
-        """The pod's address of every connection that was made since the last call."""
+    def accepted(self, count: int) -> list[str]:
+        """The pod's address of each connection that was made since the last call, which are so many.
+
+        Who has connected knows of it before who listens does: the last packet of the handshake is still on its way.
+        """
         found: list[str] = []
-        for server in self._servers:
-            server.settimeout(0)
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    connection, _ = server.accept()
-                    with connection:
-                        found.append(str(connection.getsockname()[0]))
+        while len(found) < count:
+            ready, _, _ = select.select(self._servers, [], [], PATIENCE)
+            assert ready, f"{count} connections were made, and {len(found)} have come"
+            for server in ready:
+                connection, _ = server.accept()
+                with connection:
+                    found.append(str(connection.getsockname()[0]))
         return found
 
     def answered(self, to: str, port: int, source: str) -> str:
         """The pod's address behind a new TCP connection from this source."""
         with self.connect(to, port, source):
-            (pod,) = self.accepted()
+            (pod,) = self.accepted(1)
         return pod
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from dataplane.netlink.channel import Channel
 from dataplane.nftables import NftablesDataplane
 from dataplane.table import Forward
 from fault import fault
+from patience import PATIENCE
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(600)]
 
@@ -87,8 +88,8 @@ def test_a_full_connection_table_hinders_new_connections_only(ipv4: Any, in_new_
     before = ipv4.table(ipv4.frontend(ipv4.vip(1), 80, Forward(ipv4.pool(1), False)))
     after = ipv4.table(*before.frontends.values(), ipv4.frontend(ipv4.vip(2), 80, Forward(ipv4.pool(1), False)))
 
-    def connect(to: str) -> socket.socket:
-        return socket.create_connection((to, 80), timeout=1.5)
+    def connect(to: str, seconds: float = PATIENCE) -> socket.socket:
+        return socket.create_connection((to, 80), timeout=seconds)
 
     def work() -> None:
         for words in ("link set lo up", f"address add {ipv4.pod(1)}/32 dev lo", "route add default dev lo"):
@@ -111,7 +112,7 @@ def test_a_full_connection_table_hinders_new_connections_only(ipv4: Any, in_new_
                 assert full.entries >= limit()
                 assert told(now=1) == "full"
                 with pytest.raises(TimeoutError):
-                    connect(ipv4.vip(1))
+                    connect(ipv4.vip(1), seconds=1.5)
                 assert table.look().dropped > full.dropped
                 assert told(now=2) == ""
                 existing.sendall(b"still here?")

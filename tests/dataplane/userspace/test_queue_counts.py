@@ -64,8 +64,7 @@ def test_a_reader_in_python_counts_what_became_of_packets(machine: Namespace) ->
         engine.start([])
         with closing(machine.call(lambda: QueueReader(engine, QUEUE, ROOM, DetectLocal()))) as reader:
             send(machine, 1)
-            while not reader.counters.received:
+            while not (counted := reader.counters).received:
                 os.sched_yield()
-            counted = reader.counters
         assert (counted.received, counted.passed, counted.missed) == (1, 1, 0)
         assert counted.bytes == 20 + 8 + len("hello")

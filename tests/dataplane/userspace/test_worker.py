@@ -12,6 +12,7 @@ from dataplane.reference import Packet
 from dataplane.table import Endpoint, Protocol
 from dataplane.userspace.batch import Link
 from native.library import ffi, lib
+from patience import PATIENCE
 from small_node import NAMES, Node
 from wire import read, with_right_checksums, written
 
@@ -24,7 +25,7 @@ class Wire:
     def __init__(self) -> None:
         self.far, near = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         near.setblocking(False)
-        self.far.settimeout(10)
+        self.far.settimeout(PATIENCE)
         self.port = lib.descriptor_create(near.detach(), Link.IP, lib.PORT_OUTSIDE)
 
     def ask(self, packet: bytes) -> bytes:

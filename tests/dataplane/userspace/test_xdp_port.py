@@ -18,13 +18,14 @@ from lab.network.namespace import Namespace
 from lab.network.network import Network, pod_interface
 from lab.network.probe import HeldConnection, Probe, run_probe
 from lab.network.topology import Pod
+from patience import PATIENCE
 from xdp_node import ADDRESSES, SERVICE, Node, pods, table
 
 pytestmark = pytest.mark.kernel
 
 EITHER = pytest.mark.parametrize("family", Family, ids=lambda family: family.word)
 BULK = 9000  #: of what a test itself listens at
-PATIENCE = 30  #: seconds
+MANY = 40  #: connections, of which one of two backends gets all once in 10^11
 BOTH = pytest.mark.parametrize("protocol", ["tcp", "udp"])
 
 
@@ -44,7 +45,7 @@ def node(request: pytest.FixtureRequest, network: Network) -> Iterator[Node]:
 
 def eventually(true: Callable[[], bool]) -> bool:
     """Whether it becomes true, within patience."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while not true() and time.monotonic() < end:
         time.sleep(0.02)
     return true()
@@ -61,19 +62,19 @@ def goes_directly(node: Node, client: Namespace) -> bool:
 @BOTH
 def test_a_pod_reaches_a_service(node: Node, network: Network, family: Family, protocol: str) -> None:
     before = node.counted
-    outcome = run_probe(network["c1"], Probe(SERVICE[family], 80, protocol, count=24))
+    outcome = run_probe(network["c1"], Probe(SERVICE[family], 80, protocol, count=MANY, timeout=PATIENCE))
     after = node.counted
     assert set(outcome.pods) == {"b1", "b2"}
     assert outcome.errors == ()
     assert outcome.peers == {ADDRESSES[family]["c1"]}
-    assert after["sent"] - before["sent"] >= 48
-    assert after["lost"] == 0
+    assert after["sent"] - before["sent"] >= 2 * MANY
+    assert after["lost"] == before["lost"]
 
 
 @EITHER
 @BOTH
 def test_a_pod_reaches_itself_through_its_service(node: Node, network: Network, family: Family, protocol: str) -> None:
-    outcome = run_probe(network["b1"], Probe(SERVICE[family], 80, protocol, count=24))
+    outcome = run_probe(network["b1"], Probe(SERVICE[family], 80, protocol, count=MANY, timeout=PATIENCE))
     assert set(outcome.pods) == {"b1", "b2"}
     assert outcome.errors == ()
     assert outcome.peers == {ADDRESSES[family]["b1"], ADDRESSES[family]["n1"]}
@@ -82,14 +83,17 @@ def test_a_pod_reaches_itself_through_its_service(node: Node, network: Network, 
 @EITHER
 @BOTH
 def test_a_port_that_is_not_served_is_refused(node: Node, network: Network, family: Family, protocol: str) -> None:
-    assert run_probe(network["c1"], Probe(SERVICE[family], 81, protocol, count=4)).errors == ("refused",) * 4
+    assert (
+        run_probe(network["c1"], Probe(SERVICE[family], 81, protocol, count=4, timeout=PATIENCE)).errors
+        == ("refused",) * 4
+    )
 
 
 @EITHER
 @BOTH
 def test_what_goes_past_services_is_let_by(node: Node, network: Network, family: Family, protocol: str) -> None:
     before = node.counted
-    outcome = run_probe(network["c1"], Probe(ADDRESSES[family]["b1"], 8080, protocol, count=8))
+    outcome = run_probe(network["c1"], Probe(ADDRESSES[family]["b1"], 8080, protocol, count=8, timeout=PATIENCE))
     assert dict(outcome.pods) == {"b1": 8}
     # Answers come from a backend, so they are looked at, and go on by the kernel's path. What was sent is counted
     # after it was sent, when it may have arrived already.
@@ -109,7 +113,7 @@ def test_every_packet_is_accounted_for(node: Node, network: Network) -> None:
 
 def test_a_connection_goes_on_when_its_backend_leaves_the_service(node: Node, network: Network) -> None:
     node.apply(table("b1"))
-    held = HeldConnection(network["c1"], SERVICE[Family.IPV4], 80)
+    held = HeldConnection(network["c1"], SERVICE[Family.IPV4], 80, timeout=PATIENCE)
     try:
         assert held.ask() == "b1"
         new = table("b2")
@@ -117,7 +121,9 @@ def test_a_connection_goes_on_when_its_backend_leaves_the_service(node: Node, ne
         node.port.steer(new, node.host, busy=lambda: {"default/web:http"})
         node.engine.apply(new)
         assert held.ask() == "b1"
-        assert dict(run_probe(network["c1"], Probe(SERVICE[Family.IPV4], 80, count=4)).pods) == {"b2": 4}
+        assert dict(run_probe(network["c1"], Probe(SERVICE[Family.IPV4], 80, count=4, timeout=PATIENCE)).pods) == {
+            "b2": 4
+        }
     finally:
         held.close()
         node.apply(table("b1", "b2"))
@@ -185,11 +191,11 @@ def test_pods_come_and_go(node: Node, network: Network) -> None:
     for _ in range(2):
         machine = network.add_pod(Pod("c9", "n1", ("10.244.1.99",)))
         assert eventually(lambda: pod_interface("c9") in node.port.interfaces)
-        assert run_probe(machine, Probe(SERVICE[Family.IPV4], 80, count=8)).errors == ()
+        assert run_probe(machine, Probe(SERVICE[Family.IPV4], 80, count=8, timeout=PATIENCE)).errors == ()
         assert eventually(lambda machine=machine: goes_directly(node, machine))
         network.remove_pod("c9")
         assert eventually(lambda: pod_interface("c9") not in node.port.interfaces)
-    assert run_probe(network["c1"], Probe(SERVICE[Family.IPV4], 80, count=8)).errors == ()
+    assert run_probe(network["c1"], Probe(SERVICE[Family.IPV4], 80, count=8, timeout=PATIENCE)).errors == ()
 
 
 def test_a_neighbour_that_nobody_knows_is_found_by_the_kernel(node: Node, network: Network) -> None:
