@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from lab.network.links import Links, inside
 from lab.network.namespace import Namespace
@@ -18,6 +19,17 @@ class Cable:
     sender: Namespace
     receiver: Namespace
     hardware_address: str  #: the receiver's
+
+
+def counted_by(machine: Namespace, protocol: str, name: str) -> int:
+    """What its kernel has counted (/proc/net/snmp), as ``OutRsts`` of ``Tcp``."""
+
+    def read() -> int:
+        lines = Path("/proc/thread-self/net/snmp").read_text().splitlines()
+        names, values = (line.split() for line in lines if line.startswith(f"{protocol}: "))
+        return int(dict(zip(names, values, strict=True))[name])
+
+    return machine.call(read)
 
 
 @contextmanager
@@ -42,6 +54,8 @@ def plugged_in() -> Iterator[Cable]:
         # Until the kernel has seen that both ends are up, it drops what is sent.
         while "noqueue" not in end.run(["ip", "link", "show", "eth0"]).stdout:
             pass
-    yield ends
-    ends.sender.delete()
-    ends.receiver.delete()
+    try:
+        yield ends
+    finally:
+        ends.sender.delete()
+        ends.receiver.delete()

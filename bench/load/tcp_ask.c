@@ -25,7 +25,8 @@
  *
  * With --rate, connections are due at moments counted from the start, and their time counts from when they were due,
  * not from when this program came to it: who is kept waiting must not be asked less often because of that (Tene's
- * "coordinated omission"). A connection that is due while all places are taken counts as late.
+ * "coordinated omission"). A connection that is due while all places are taken counts as late, and so does one that
+ * is due before the end and was not come to.
  *
  * Connections are closed with a reset (SO_LINGER 0), so that a port is free again at once; else 28,000 of them would
  * all wait for two minutes' end, and the ports would be measured.
@@ -196,6 +197,13 @@ static uint64_t open_due(struct client *client, uint64_t concurrency, uint64_t r
 	}
 }
 
+/* What was due before the end, and was not come to, is late too: then it was this program that was kept waiting. */
+static void count_missed(struct client *client, uint64_t rate, uint64_t begin, uint64_t end)
+{
+	while (begin + (client->opened + client->late) * NANOSECONDS / rate < end)
+		client->late++;
+}
+
 /* All that were to be opened have come to their end. */
 static bool all_done(const struct client *client, uint64_t concurrency)
 {
@@ -298,6 +306,8 @@ int main(int count, char **words)
 			checked = now;
 		}
 	}
+	if (rate && !client.most)
+		count_missed(&client, rate, begin, now < end ? now : end);
 	print_figures(&client, (double)(load_now() - begin) / (double)NANOSECONDS,
 		      (double)(load_processor_time() - processor) / (double)NANOSECONDS,
 		      longest_waiting(&client, concurrency, load_now()));
