@@ -75,5 +75,6 @@ def _theirs(group: Group, services: int) -> tuple[str, str]:
 def _beside_bar(m: Measured) -> str:
     """As in "compiled (10,000 Services) 2.06 s, not 1.5"."""
     value = "?" if m.value is None else digits(m.value)
-    case = f", {m.metric.case}" if m.metric.case else ""
-    return f"{m.metric.name} ({m.services:,} Service{'s' * (m.services != 1)}{case}) {value} {m.metric.unit}, not {digits(m.bar or 0)}"
+    services = "1 Service" if m.services == 1 else f"{m.services:,} Services"
+    where = ", ".join(part for part in (services, m.metric.case) if part)
+    return f"{m.metric.name} ({where}) {value} {m.metric.unit}, not {digits(m.bar or 0)}"
