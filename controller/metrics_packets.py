@@ -75,8 +75,9 @@ class PacketMetrics(Collector):
         xdp = CounterMetricFamily(
             "svcplane_xdp_events",
             "AF_XDP: packets sent by an interface or to_kernel, lost as unsent or refused, too_long for their way out, "
-            "finished (given a checksum); kicks, the system calls to send; and moderations, how often a cable was told "
-            "to wait for more packets, or no longer to.",
+            "crowded (missed, as more SYNs came than there was room for), finished (given a checksum); kicks, the "
+            "system calls to send; and moderations, how often a cable was told to wait for more packets, or no longer "
+            "to.",
             labels=["event"],
         )
         for event, count in packets.xdp.items():

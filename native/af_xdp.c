@@ -11,7 +11,6 @@
 
 #include "checksum.h"
 #include "offload.h"
-#include "xsk.h"
 
 /**
  * DOC: Theory of operation
@@ -60,7 +59,7 @@ struct xdp_socket {
 	struct af_xdp_socket_config config;
 	struct moderated moderated;
 	uint32_t generation;
-	uint64_t missed;
+	struct xsk_statistics missed;
 };
 
 struct af_xdp {
@@ -90,7 +89,7 @@ static struct af_xdp *of_port(struct port *port)
 
 static bool is_open(const struct xdp_socket *socket)
 {
-	return socket->xsk.descriptor >= 0;
+	return socket->xsk.descriptors[XSK_OTHERS] >= 0;
 }
 
 static void put(struct af_xdp *xdp, uint64_t frame)
@@ -116,15 +115,17 @@ static void reap(struct af_xdp *xdp, struct xdp_socket *socket)
 static void refill(struct af_xdp *xdp, struct xdp_socket *socket)
 {
 	uint32_t share = xdp->config.frames / 2 / xdp->open_count;
+	/* What waits to open connections keeps no others from being received. */
+	uint32_t filled = socket->xsk.filled - (uint32_t)xsk_waiting(&socket->xsk, XSK_OPENS);
 	uint64_t *frames;
 	size_t count;
 
 	if (share > XSK_RING)
 		share = XSK_RING;
 	/* Few at a time would have the kernel and us take the same cache line from one another. */
-	if (socket->xsk.filled + SOME > share && socket->xsk.filled > share / 2)
+	if (filled + SOME > share && filled > share / 2)
 		return;
-	count = share > socket->xsk.filled ? share - socket->xsk.filled : 0;
+	count = share > filled ? share - filled : 0;
 	if (count > xdp->free_count)
 		count = xdp->free_count;
 	frames = xdp->free + xdp->free_count - count;
@@ -173,8 +174,12 @@ static void receive_from(struct af_xdp *xdp, uint32_t number, struct port_batch 
 {
 	struct xdp_socket *socket = &xdp->sockets[number];
 	struct xsk_packet packets[PORT_BATCH];
-	size_t count = xsk_take(&socket->xsk, packets, PORT_BATCH - batch->count);
+	size_t room = PORT_BATCH - batch->count, count;
 
+	/* A quarter of the room is for what opens connections, if there is any; so neither kind starves. */
+	count = xsk_take(&socket->xsk, XSK_OTHERS, packets, room - room / 4);
+	count += xsk_take(&socket->xsk, XSK_OPENS, packets + count, room - count);
+	count += xsk_take(&socket->xsk, XSK_OTHERS, packets + count, room - count);
 	for (size_t i = 0; i < count; i++)
 		__builtin_prefetch(xdp->memory + packets[i].frame);
 	for (size_t i = 0; i < count; i++) {
@@ -478,8 +483,10 @@ static int add(struct af_xdp *xdp, int number, const struct af_xdp_socket_config
 		return result;
 	if (xdp->config.busy_poll > 0)
 		result = xsk_busy_poll(&opened, xdp->config.busy_poll);
-	if (result == 0 && epoll_ctl(xdp->port.descriptor, EPOLL_CTL_ADD, opened.descriptor, &event) != 0)
-		result = -errno;
+	for (enum xsk_kind kind = 0; kind < XSK_KINDS && result == 0; kind++) {
+		if (epoll_ctl(xdp->port.descriptor, EPOLL_CTL_ADD, opened.descriptors[kind], &event) != 0)
+			result = -errno;
+	}
 	if (result != 0) {
 		xsk_close(&opened);
 		return result;
@@ -518,12 +525,13 @@ int af_xdp_add(struct port *port, const struct af_xdp_socket_config *config)
  * af_xdp_descriptor() - The descriptor of a socket, for the program's map
  * @port:	The port
  * @number:	The socket
+ * @opens:	That to which packets go that open connections
  *
  * Return: a descriptor that stays the port's
  */
-int af_xdp_descriptor(struct port *port, int number)
+int af_xdp_descriptor(struct port *port, int number, bool opens)
 {
-	return of_port(port)->sockets[number].xsk.descriptor;
+	return of_port(port)->sockets[number].xsk.descriptors[opens ? XSK_OPENS : XSK_OTHERS];
 }
 
 /**
@@ -546,11 +554,15 @@ void af_xdp_moderate(struct port *port, int number, uint32_t napi)
 /* Packets that the kernel could not deliver to a socket, as far as they were not counted yet. */
 static void count_missed(struct af_xdp *xdp, struct xdp_socket *socket)
 {
-	struct xsk_statistics statistics;
+	struct xsk_statistics now, before = socket->missed;
+	uint64_t others, crowded;
 
-	xsk_statistics(&socket->xsk, &statistics);
-	xdp->port.counters.missed += statistics.dropped + statistics.full - socket->missed;
-	socket->missed = statistics.dropped + statistics.full;
+	xsk_statistics(&socket->xsk, &now);
+	others = now.dropped - before.dropped + now.full[XSK_OTHERS] - before.full[XSK_OTHERS];
+	crowded = now.full[XSK_OPENS] - before.full[XSK_OPENS];
+	xdp->port.counters.missed += others + crowded;
+	xdp->counters.crowded += crowded;
+	socket->missed = now;
 }
 
 /**

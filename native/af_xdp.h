@@ -8,6 +8,7 @@
 #include "forwarding.h"
 #include "moderation.h"
 #include "port.h"
+#include "xsk.h"
 
 /* Sockets of one port at the most: queues of all its interfaces together. */
 #define AF_XDP_SOCKETS 512
@@ -59,6 +60,7 @@ struct af_xdp_socket_config {
  * @refused:	Lost because the kernel's path did not take them
  * @kicks:	System calls to send
  * @too_long:	Packets given to the kernel because the way out takes only shorter ones
+ * @crowded:	Packets that would have opened connections, and found their ring full; port_counters.missed has them too
  * @moderations: Times that a queue was told to wait, or no longer to
  */
 struct af_xdp_counters {
@@ -69,12 +71,13 @@ struct af_xdp_counters {
 	uint64_t refused;
 	uint64_t kicks;
 	uint64_t too_long;
+	uint64_t crowded;
 	uint64_t moderations;
 };
 
 struct port *af_xdp_create(const struct af_xdp_config *config, int *error);
 int af_xdp_add(struct port *port, const struct af_xdp_socket_config *config);
-int af_xdp_descriptor(struct port *port, int number);
+int af_xdp_descriptor(struct port *port, int number, bool opens);
 void af_xdp_moderate(struct port *port, int number, uint32_t napi);
 void af_xdp_remove(struct port *port, int number);
 bool af_xdp_route(struct port *port, const struct forwarding_route *routes, uint32_t count);

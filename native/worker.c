@@ -53,36 +53,54 @@ static void run_engine(struct worker *worker, struct port_batch *batch)
 /* Waits until there may be packets, or something was posted. */
 static void wait_for_packets(struct worker_thread *thread)
 {
-	struct pollfd watched[] = {
-		{.fd = thread->wake, .events = POLLIN},
-		{.fd = thread->port->descriptor, .events = POLLIN},
-	};
+	struct pollfd watched[1 + WORKER_PORTS] = {{.fd = thread->wake, .events = POLLIN}};
+	bool busy = atomic_load(&thread->worker->posted);
 	uint64_t woken;
 
+	for (unsigned int i = 0; i < thread->count; i++) {
+		watched[1 + i] = (struct pollfd){.fd = thread->ports[i]->descriptor, .events = POLLIN};
+		busy |= thread->ports[i]->busy;
+	}
 	/* The next round looks for packets, for what was posted and for the end: without a system call. */
-	if (thread->port->busy || atomic_load(&thread->worker->posted))
-		return;
-	if (poll(watched, 2, IDLE_MILLISECONDS) > 0 && watched[0].revents)
+	if (!busy && poll(watched, 1 + thread->count, IDLE_MILLISECONDS) > 0 && watched[0].revents)
 		(void)!read(thread->wake, &woken, sizeof(woken));
+}
+
+/* Carries a batch of each port. Returns how many packets that were, or -errno. */
+static int take_turns(struct worker_thread *thread)
+{
+	struct port_batch *batch = &thread->batch;
+	int carried = 0;
+
+	for (unsigned int i = 0; i < thread->count; i++) {
+		int result = port_receive(thread->ports[i], batch);
+
+		if (result > 0) {
+			batch->count = (size_t)result;
+			carried += result;
+			run_engine(thread->worker, batch);
+			result = port_finish(thread->ports[i], batch);
+		}
+		if (result < 0)
+			return result;
+	}
+	return carried;
 }
 
 static void *carry(void *argument)
 {
 	struct worker_thread *thread = argument;
 	struct worker *worker = thread->worker;
-	struct port_batch *batch = &thread->batch;
 	int result = 0;
 
 	while (result >= 0 && !atomic_load(&worker->stopping)) {
-		result = port_receive(thread->port, batch);
-		if (result < 0)
-			break;
-		batch->count = (size_t)result;
-		run_engine(worker, batch);
-		if (batch->count > 0)
-			result = port_finish(thread->port, batch);
-		else
-			wait_for_packets(thread);
+		result = take_turns(thread);
+		if (result != 0)
+			continue;
+		/* The engine learns what time it is, and does what was posted, without packets too. */
+		thread->batch.count = 0;
+		run_engine(worker, &thread->batch);
+		wait_for_packets(thread);
 	}
 	if (result < 0)
 		atomic_store(&thread->error, result);
@@ -115,17 +133,19 @@ no_lock:
 	return NULL;
 }
 
-int worker_add(struct worker *worker, struct port *port)
+int worker_add(struct worker *worker, struct port **ports, unsigned int count)
 {
 	struct worker_thread *thread = &worker->threads[worker->count];
 
-	if (worker->count == WORKER_PORTS)
+	if (worker->count == WORKER_THREADS || count > WORKER_PORTS)
 		return -ENOSPC;
 	thread->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (thread->wake < 0)
 		return -errno;
 	thread->worker = worker;
-	thread->port = port;
+	for (unsigned int i = 0; i < count; i++)
+		thread->ports[i] = ports[i];
+	thread->count = count;
 	worker->count++;
 	return 0;
 }

@@ -14,15 +14,18 @@
 /**
  * DOC: Theory of operation
  *
- * A worker is one engine and up to WORKER_PORTS ports, with a thread for each port:
+ * A worker is one engine and up to WORKER_THREADS threads, each with a port or several:
  *
  *	receive a batch  →  lock, engine_run(), tasks, unlock  →  finish the batch
+ *
+ * A thread with several ports serves them in turns, a batch of each. So none waits longer than a batch of each of the
+ * others takes, however many packets those have waiting; and while the others are empty, one has all of the thread.
  *
  * Receiving and finishing are system calls that cost microseconds for each packet; the engine takes tens of
  * nanoseconds. So the ports work side by side, and the engine is used by one of them at a time, under a lock that is
  * taken once for a batch. With engines of their own the threads would need no lock, but then both directions of a
  * flow would have to reach the same thread, all connections of a client with affinity too, and the kernel's spreading
- * of packets over queues knows of neither. With one port nobody else takes the lock.
+ * of packets over queues knows of neither. With one thread nobody else takes the lock.
  *
  * Nobody else touches a running engine. Who wants something of it (a table put in force, counters, flows) posts a
  * task: a function that a worker's thread calls between two batches, again and again until it says that it is done.
@@ -31,8 +34,9 @@
  * before, by the asker, on the half of the engine that is not in force.
  */
 
-/* Ports of one worker at the most. */
-#define WORKER_PORTS 16
+/* Threads of one worker at the most, and ports of one thread. */
+#define WORKER_THREADS 16
+#define WORKER_PORTS 4
 
 /* Entries that a task looks at in one step. */
 #define WORKER_STEP 4096
@@ -47,9 +51,10 @@
 typedef bool (*worker_task)(struct engine *engine, void *argument);
 
 /**
- * struct worker_thread - One port and its thread
+ * struct worker_thread - A thread and its ports
  * @worker:	Whose it is
- * @port:	The port
+ * @ports:	The ports, in the order of their turns
+ * @count:	How many, at least 1
  * @batch:	What is on its way
  * @thread:	The thread
  * @wake:	An eventfd: something was posted, or it shall end
@@ -58,7 +63,8 @@ typedef bool (*worker_task)(struct engine *engine, void *argument);
  */
 struct worker_thread {
 	struct worker *worker;
-	struct port *port;
+	struct port *ports[WORKER_PORTS];
+	unsigned int count;
 	struct port_batch batch;
 	pthread_t thread;
 	int wake;
@@ -67,9 +73,9 @@ struct worker_thread {
 };
 
 /**
- * struct worker - One engine, its ports and their threads
+ * struct worker - One engine, its threads and their ports
  * @engine:	The engine
- * @threads:	The ports
+ * @threads:	The threads
  * @count:	How many
  * @stopping:	The threads shall end
  * @alive:	Threads that have not ended
@@ -81,7 +87,7 @@ struct worker_thread {
  */
 struct worker {
 	struct engine *engine;
-	struct worker_thread threads[WORKER_PORTS];
+	struct worker_thread threads[WORKER_THREADS];
 	unsigned int count;
 	_Atomic bool stopping;
 	_Atomic unsigned int alive;
@@ -94,8 +100,8 @@ struct worker {
 
 /* A worker for an engine; NULL if there is no memory. Neither engine nor ports are the worker's to destroy. */
 struct worker *worker_create(struct engine *engine);
-/* One more port, before worker_start(). Returns 0, or -ENOSPC. */
-int worker_add(struct worker *worker, struct port *port);
+/* One more thread, for these ports, before worker_start(). Returns 0, or -errno: -ENOSPC if there are too many. */
+int worker_add(struct worker *worker, struct port **ports, unsigned int count);
 /* Starts the threads, with all signals blocked. Returns 0 or -errno; then none runs. */
 int worker_start(struct worker *worker);
 /* Has a task done between two batches, or at once if no thread runs, and waits for it. */

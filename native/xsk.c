@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* xsk.c - one AF_XDP socket: four rings that it shares with the kernel */
+/* xsk.c - the AF_XDP sockets of one queue: rings that they share with the kernel */
 #define _GNU_SOURCE /* NOLINT(bugprone-reserved-identifier,cert-dcl*) */
 #include "xsk.h"
 
@@ -22,6 +22,10 @@
  * Many sockets use one memory, so a frame that came in on one interface is sent on another without being copied by
  * us. The first socket only brings the memory in; it is bound to an interface that is there as long as we are, because
  * others can be bound only while the first is.
+ *
+ * On each queue there are two sockets. The second has a ring to receive from and uses the others of the first; the XDP
+ * program sends it packets that open connections. They fill this ring and no more, so a flood of them (RFC 4987) leaves
+ * room and frames to all others. It is shorter than a socket's share of frames mostly is.
  *
  * The kernel copies: into a frame when it receives, and out of it when it sends. Interfaces that could do without
  * (XDP_ZEROCOPY) are not used so, because all that share one memory would have to be of this kind, and a veth is not.
@@ -56,10 +60,10 @@ static void release(uint32_t *counter, uint32_t value) /* NOLINT(readability-non
 	__atomic_store_n(counter, value, __ATOMIC_RELEASE);
 }
 
-static int map_ring(struct xsk_ring *ring, int descriptor, const struct xdp_ring_offset *offsets, size_t entry,
-		    off_t page)
+static int map_ring(struct xsk_ring *ring, int descriptor, const struct xdp_ring_offset *offsets, uint32_t entries,
+		    size_t entry, off_t page)
 {
-	size_t size = offsets->desc + XSK_RING * entry;
+	size_t size = offsets->desc + entries * entry;
 	uint8_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, descriptor, page);
 
 	if (memory == MAP_FAILED)
@@ -69,6 +73,7 @@ static int map_ring(struct xsk_ring *ring, int descriptor, const struct xdp_ring
 		.consumer = (void *)(memory + offsets->consumer),
 		.flags = (void *)(memory + offsets->flags),
 		.entries = memory + offsets->desc,
+		.mask = entries - 1,
 		.memory = memory,
 		.size = size,
 	};
@@ -142,27 +147,52 @@ int xsk_create_memory(void *memory, size_t size, uint32_t frame, uint32_t interf
 	return result;
 }
 
+/* The rings of the socket that does everything. */
 static int map_rings(struct xsk *xsk)
 {
 	struct xdp_mmap_offsets offsets;
 	socklen_t size = sizeof(offsets);
-	int fd = xsk->descriptor, result;
+	int fd = xsk->descriptors[XSK_OTHERS], result;
 
 	if (getsockopt(fd, SOL_XDP, XDP_MMAP_OFFSETS, &offsets, &size) != 0)
 		return -errno;
-	result = map_ring(&xsk->fill, fd, &offsets.fr, sizeof(uint64_t), (off_t)XDP_UMEM_PGOFF_FILL_RING);
+	result = map_ring(&xsk->fill, fd, &offsets.fr, XSK_RING, sizeof(uint64_t),
+			  (off_t)XDP_UMEM_PGOFF_FILL_RING);
 	if (result == 0)
-		result = map_ring(&xsk->complete, fd, &offsets.cr, sizeof(uint64_t),
+		result = map_ring(&xsk->complete, fd, &offsets.cr, XSK_RING, sizeof(uint64_t),
 				  (off_t)XDP_UMEM_PGOFF_COMPLETION_RING);
 	if (result == 0)
-		result = map_ring(&xsk->receive, fd, &offsets.rx, sizeof(struct xdp_desc), XDP_PGOFF_RX_RING);
+		result = map_ring(&xsk->receive[XSK_OTHERS], fd, &offsets.rx, XSK_RING, sizeof(struct xdp_desc),
+				  XDP_PGOFF_RX_RING);
 	if (result == 0)
-		result = map_ring(&xsk->transmit, fd, &offsets.tx, sizeof(struct xdp_desc), XDP_PGOFF_TX_RING);
+		result = map_ring(&xsk->transmit, fd, &offsets.tx, XSK_RING, sizeof(struct xdp_desc),
+				  XDP_PGOFF_TX_RING);
 	return result;
 }
 
+/* The socket that only receives what opens connections. */
+static int open_second(struct xsk *xsk, uint32_t interface, uint32_t queue)
+{
+	static const int ring = XDP_RX_RING;
+	struct xdp_mmap_offsets offsets;
+	socklen_t size = sizeof(offsets);
+	int fd = xsk->descriptors[XSK_OPENS] = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0), result;
+
+	if (fd < 0)
+		return -errno;
+	result = make_rings(fd, &ring, 1, XSK_OPENING);
+	if (result != 0)
+		return result;
+	if (getsockopt(fd, SOL_XDP, XDP_MMAP_OFFSETS, &offsets, &size) != 0)
+		return -errno;
+	result = map_ring(&xsk->receive[XSK_OPENS], fd, &offsets.rx, XSK_OPENING, sizeof(struct xdp_desc),
+			  XDP_PGOFF_RX_RING);
+	/* Bound to the first one's queue, it uses the frames that are filled in there. */
+	return result != 0 ? result : bind_to(fd, interface, queue, XDP_SHARED_UMEM, xsk->descriptors[XSK_OTHERS]);
+}
+
 /**
- * xsk_open() - A socket on one queue of an interface
+ * xsk_open() - Sockets on one queue of an interface
  * @xsk:	Is filled in
  * @memory:	What xsk_create_memory() gave
  * @interface:	Number of the interface
@@ -176,18 +206,20 @@ int xsk_open(struct xsk *xsk, int memory, uint32_t interface, uint32_t queue)
 	/* The kernel counts a packet with all that it needs to keep it, which is close to a kilobyte at least. */
 	int room = XSK_RING * 4096, budget = XSK_RING, result;
 
-	*xsk = (struct xsk){.descriptor = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0)};
-	if (xsk->descriptor < 0)
+	*xsk = (struct xsk){.descriptors = {socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0), -1}};
+	if (xsk->descriptors[XSK_OTHERS] < 0)
 		return -errno;
-	result = make_rings(xsk->descriptor, rings, sizeof(rings) / sizeof(*rings), XSK_RING);
+	result = make_rings(xsk->descriptors[XSK_OTHERS], rings, sizeof(rings) / sizeof(*rings), XSK_RING);
 	if (result == 0)
 		result = map_rings(xsk);
 	if (result == 0)
-		result = bind_to(xsk->descriptor, interface, queue, XDP_SHARED_UMEM, memory);
+		result = bind_to(xsk->descriptors[XSK_OTHERS], interface, queue, XDP_SHARED_UMEM, memory);
+	if (result == 0)
+		result = open_second(xsk, interface, queue);
 	if (result == 0) {
 		/* Both only make it faster. */
-		(void)setsockopt(xsk->descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
-		(void)set_option(xsk->descriptor, BUDGET_OPTION, &budget, sizeof(budget));
+		(void)setsockopt(xsk->descriptors[XSK_OTHERS], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
+		(void)set_option(xsk->descriptors[XSK_OTHERS], BUDGET_OPTION, &budget, sizeof(budget));
 		return 0;
 	}
 	xsk_close(xsk);
@@ -195,69 +227,85 @@ int xsk_open(struct xsk *xsk, int memory, uint32_t interface, uint32_t queue)
 }
 
 /**
- * xsk_close() - Give a socket back, and with it the frames that are in its rings
- * @xsk:	The socket; closed already is fine
+ * xsk_close() - Give sockets back, and with them the frames that are in their rings
+ * @xsk:	The sockets; closed already is fine
  */
 void xsk_close(struct xsk *xsk)
 {
 	unmap_ring(&xsk->fill);
-	unmap_ring(&xsk->receive);
 	unmap_ring(&xsk->transmit);
 	unmap_ring(&xsk->complete);
-	if (xsk->descriptor >= 0)
-		(void)close(xsk->descriptor);
-	xsk->descriptor = -1;
+	/* The one first that uses the other's rings. */
+	for (int kind = XSK_KINDS - 1; kind >= 0; kind--) {
+		unmap_ring(&xsk->receive[kind]);
+		if (xsk->descriptors[kind] >= 0)
+			(void)close(xsk->descriptors[kind]);
+		xsk->descriptors[kind] = -1;
+	}
 }
 
 /**
  * xsk_busy_poll() - Have the driver's queue worked on by whoever polls the socket, not by interrupts
- * @xsk:	The socket
+ * @xsk:	The sockets
  * @microseconds: How long one system call may go on asking
  *
  * Return: 0 or -errno
  */
 int xsk_busy_poll(const struct xsk *xsk, int microseconds)
 {
-	int yes = 1, budget = 64;
+	int yes = 1, budget = 64, descriptor = xsk->descriptors[XSK_OTHERS];
 
-	if (setsockopt(xsk->descriptor, SOL_SOCKET, SO_PREFER_BUSY_POLL, &yes, sizeof(yes)) != 0 ||
-	    setsockopt(xsk->descriptor, SOL_SOCKET, SO_BUSY_POLL, &microseconds, sizeof(microseconds)) != 0 ||
-	    setsockopt(xsk->descriptor, SOL_SOCKET, SO_BUSY_POLL_BUDGET, &budget, sizeof(budget)) != 0)
+	if (setsockopt(descriptor, SOL_SOCKET, SO_PREFER_BUSY_POLL, &yes, sizeof(yes)) != 0 ||
+	    setsockopt(descriptor, SOL_SOCKET, SO_BUSY_POLL, &microseconds, sizeof(microseconds)) != 0 ||
+	    setsockopt(descriptor, SOL_SOCKET, SO_BUSY_POLL_BUDGET, &budget, sizeof(budget)) != 0)
 		return -errno;
 	return 0;
 }
 
 /**
  * xsk_poll() - Have the driver receive now, in this thread, if xsk_busy_poll() was asked for and nothing waits
- * @xsk:	The socket
+ * @xsk:	The sockets
  *
  * The driver's work is done here then, and not on the processor where it was interrupted: with a veth, that is the
  * sender's.
  */
 void xsk_poll(const struct xsk *xsk)
 {
-	if (acquire(xsk->receive.producer) == xsk->receive.mine)
-		(void)recvfrom(xsk->descriptor, NULL, 0, MSG_DONTWAIT, NULL, NULL);
+	if (xsk_waiting(xsk, XSK_OTHERS) == 0 && xsk_waiting(xsk, XSK_OPENS) == 0)
+		(void)recvfrom(xsk->descriptors[XSK_OTHERS], NULL, 0, MSG_DONTWAIT, NULL, NULL);
+}
+
+/**
+ * xsk_waiting() - How many packets have come
+ * @xsk:	The sockets
+ * @kind:	Of which kind
+ *
+ * Return: how many xsk_take() would give; more may come at any time
+ */
+size_t xsk_waiting(const struct xsk *xsk, enum xsk_kind kind)
+{
+	return acquire(xsk->receive[kind].producer) - xsk->receive[kind].mine;
 }
 
 /**
  * xsk_take() - Packets that have come
- * @xsk:	The socket
+ * @xsk:	The sockets
+ * @kind:	Of which kind
  * @packets:	Is filled; their frames are the caller's now
  * @most:	How many at the most
  *
  * Return: how many
  */
-size_t xsk_take(struct xsk *xsk, struct xsk_packet *packets, size_t most)
+size_t xsk_take(struct xsk *xsk, enum xsk_kind kind, struct xsk_packet *packets, size_t most)
 {
-	struct xsk_ring *ring = &xsk->receive;
+	struct xsk_ring *ring = &xsk->receive[kind];
 	const struct xdp_desc *entries = ring->entries;
-	size_t count = acquire(ring->producer) - ring->mine;
+	size_t count = xsk_waiting(xsk, kind);
 
 	if (count > most)
 		count = most;
 	for (size_t i = 0; i < count; i++) {
-		const struct xdp_desc *entry = &entries[ring->mine++ & (XSK_RING - 1)];
+		const struct xdp_desc *entry = &entries[ring->mine++ & ring->mask];
 
 		packets[i] = (struct xsk_packet){.frame = entry->addr, .length = entry->len};
 	}
@@ -269,7 +317,7 @@ size_t xsk_take(struct xsk *xsk, struct xsk_packet *packets, size_t most)
 
 /**
  * xsk_fill() - Give the kernel frames to receive into
- * @xsk:	The socket
+ * @xsk:	The sockets
  * @frames:	The frames
  * @count:	How many
  *
@@ -284,7 +332,7 @@ size_t xsk_fill(struct xsk *xsk, const uint64_t *frames, size_t count)
 	if (count > room)
 		count = room;
 	for (size_t i = 0; i < count; i++)
-		entries[ring->mine++ & (XSK_RING - 1)] = frames[i];
+		entries[ring->mine++ & ring->mask] = frames[i];
 	if (count > 0)
 		release(ring->producer, ring->mine);
 	xsk->filled += (uint32_t)count;
@@ -293,7 +341,7 @@ size_t xsk_fill(struct xsk *xsk, const uint64_t *frames, size_t count)
 
 /**
  * xsk_send() - Have a packet sent, after the next xsk_kick()
- * @xsk:	The socket
+ * @xsk:	The sockets
  * @frame:	Where it begins
  * @length:	Its bytes
  *
@@ -307,7 +355,7 @@ bool xsk_send(struct xsk *xsk, uint64_t frame, uint32_t length)
 	/* What is on its way has to find room in the other ring when it comes back. */
 	if (xsk->sending == XSK_RING)
 		return false;
-	entries[ring->mine++ & (XSK_RING - 1)] = (struct xdp_desc){.addr = frame, .len = length};
+	entries[ring->mine++ & ring->mask] = (struct xdp_desc){.addr = frame, .len = length};
 	xsk->sending++;
 	xsk->unsent = true;
 	return true;
@@ -315,7 +363,7 @@ bool xsk_send(struct xsk *xsk, uint64_t frame, uint32_t length)
 
 /**
  * xsk_kick() - Have the kernel send what is to be sent
- * @xsk:	The socket
+ * @xsk:	The sockets
  *
  * Return: 0 or -errno; what could not be sent now is tried again the next time
  */
@@ -325,7 +373,7 @@ int xsk_kick(struct xsk *xsk)
 
 	release(ring->producer, ring->mine);
 	for (unsigned int i = 0; i < KICKS && acquire(ring->consumer) != ring->mine; i++) {
-		if (sendto(xsk->descriptor, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0)
+		if (sendto(xsk->descriptors[XSK_OTHERS], NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0)
 			continue;
 		if (errno != EAGAIN && errno != EBUSY && errno != ENOBUFS && errno != EINTR)
 			return -errno;
@@ -336,7 +384,7 @@ int xsk_kick(struct xsk *xsk)
 
 /**
  * xsk_reap() - Frames whose packets were sent
- * @xsk:	The socket
+ * @xsk:	The sockets
  * @frames:	Is filled; they are the caller's now
  * @most:	How many at the most
  *
@@ -351,7 +399,7 @@ size_t xsk_reap(struct xsk *xsk, uint64_t *frames, size_t most)
 	if (count > most)
 		count = most;
 	for (size_t i = 0; i < count; i++)
-		frames[i] = entries[ring->mine++ & (XSK_RING - 1)];
+		frames[i] = entries[ring->mine++ & ring->mask];
 	if (count > 0)
 		release(ring->consumer, ring->mine);
 	xsk->sending -= (uint32_t)count;
@@ -360,18 +408,19 @@ size_t xsk_reap(struct xsk *xsk, uint64_t *frames, size_t most)
 
 /**
  * xsk_statistics() - What the kernel did not deliver
- * @xsk:	The socket
+ * @xsk:	The sockets
  * @statistics:	Is filled in
  */
 void xsk_statistics(const struct xsk *xsk, struct xsk_statistics *statistics)
 {
-	struct xdp_statistics counted = {0};
-	socklen_t size = sizeof(counted);
+	*statistics = (struct xsk_statistics){0};
+	for (enum xsk_kind kind = 0; kind < XSK_KINDS; kind++) {
+		struct xdp_statistics counted = {0};
+		socklen_t size = sizeof(counted);
 
-	(void)getsockopt(xsk->descriptor, SOL_XDP, XDP_STATISTICS, &counted, &size);
-	/* A socket that copies counts a packet as dropped when it finds no frame, and that ring as empty besides. */
-	*statistics = (struct xsk_statistics){
-		.dropped = counted.rx_dropped,
-		.full = counted.rx_ring_full,
-	};
+		(void)getsockopt(xsk->descriptors[kind], SOL_XDP, XDP_STATISTICS, &counted, &size);
+		/* A socket that copies counts a packet as dropped when it finds no frame, and that ring as empty besides. */
+		statistics->dropped += counted.rx_dropped;
+		statistics->full[kind] = counted.rx_ring_full;
+	}
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* xsk.h - one AF_XDP socket: four rings that it shares with the kernel */
+/* xsk.h - the AF_XDP sockets of one queue: rings that they share with the kernel */
 #ifndef SVCPLANE_XSK_H
 #define SVCPLANE_XSK_H
 
@@ -7,8 +7,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Entries of each ring; a power of two. */
-#define XSK_RING 2048
+/* Entries of each ring, and of that in which what opens connections waits; powers of two. */
+#define XSK_RING    2048
+#define XSK_OPENING 256
+
+/**
+ * enum xsk_kind - What the XDP program tells apart: each kind has a socket of its own to receive from
+ * @XSK_OTHERS:		All but the next
+ * @XSK_OPENS:		Packets that open connections
+ * @XSK_KINDS:		How many there are
+ */
+enum xsk_kind {
+	XSK_OTHERS,
+	XSK_OPENS,
+	XSK_KINDS,
+};
 
 /**
  * struct xsk_ring - A queue that one side fills and the other empties
@@ -16,6 +29,7 @@
  * @consumer:	Entries read so far; shared
  * @flags:	What the kernel wants; shared
  * @entries:	The entries; shared
+ * @mask:	Its entries less one
  * @mine:	Our own counter, @producer of what we fill and @consumer of what we empty, before it is published
  * @memory:	What is mapped
  * @size:	Bytes of @memory
@@ -25,6 +39,7 @@ struct xsk_ring {
 	uint32_t *consumer;
 	uint32_t *flags;
 	void *entries;
+	uint32_t mask;
 	uint32_t mine;
 	void *memory;
 	size_t size;
@@ -41,10 +56,10 @@ struct xsk_packet {
 };
 
 /**
- * struct xsk - One socket, on one queue of one interface
- * @descriptor:	The socket, or -1
+ * struct xsk - One queue of one interface
+ * @descriptors: The sockets, by kind, or -1. All but receiving is done by the first
  * @fill:	To the kernel: frames to receive into
- * @receive:	From the kernel: frames that were received into
+ * @receive:	From the kernel: frames that were received into, by kind
  * @transmit:	To the kernel: frames to send
  * @complete:	From the kernel: frames that were sent
  * @filled:	Frames that are in @fill, or received and not taken yet
@@ -52,9 +67,9 @@ struct xsk_packet {
  * @unsent:	There is something in @transmit that the kernel was not told of
  */
 struct xsk {
-	int descriptor;
+	int descriptors[XSK_KINDS];
 	struct xsk_ring fill;
-	struct xsk_ring receive;
+	struct xsk_ring receive[XSK_KINDS];
 	struct xsk_ring transmit;
 	struct xsk_ring complete;
 	uint32_t filled;
@@ -65,11 +80,11 @@ struct xsk {
 /**
  * struct xsk_statistics - Packets that the kernel did not deliver (struct xdp_statistics)
  * @dropped:	No frame to receive into, or too long for one
- * @full:	No room in the ring
+ * @full:	No room in the ring, by kind
  */
 struct xsk_statistics {
 	uint64_t dropped;
-	uint64_t full;
+	uint64_t full[XSK_KINDS];
 };
 
 int xsk_create_memory(void *memory, size_t size, uint32_t frame, uint32_t interface);
@@ -78,7 +93,8 @@ void xsk_close(struct xsk *xsk);
 int xsk_busy_poll(const struct xsk *xsk, int microseconds);
 void xsk_poll(const struct xsk *xsk);
 
-size_t xsk_take(struct xsk *xsk, struct xsk_packet *packets, size_t most);
+size_t xsk_waiting(const struct xsk *xsk, enum xsk_kind kind);
+size_t xsk_take(struct xsk *xsk, enum xsk_kind kind, struct xsk_packet *packets, size_t most);
 size_t xsk_fill(struct xsk *xsk, const uint64_t *frames, size_t count);
 bool xsk_send(struct xsk *xsk, uint64_t frame, uint32_t length);
 int xsk_kick(struct xsk *xsk);

@@ -10,6 +10,7 @@ while the agent is busy with anything else.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import time
@@ -49,8 +50,9 @@ _log = logging.getLogger(__name__)
 FIRST_QUEUE = 30720
 """Number of the first packet queue; programs that read queues without being told begin at 0."""
 
-QUEUE_LENGTH = 4096
-"""Packets that may wait in each queue. At 200,000 a second, the last of them waits 20 ms."""
+QUEUE_LENGTH, OPENING_LENGTH = 4096, 1024
+"""Packets that may wait in each queue, and in those for what opens connections: at 200,000 a second, the last of them
+waits 20 ms. A SYN is sent again after a second at the earliest; there should be room for as many as come at once."""
 
 _MOST_QUEUES = 4
 
@@ -81,7 +83,7 @@ class UserspaceDataplane:
             package()  # to fail now, if it does
             queues = 1
         self._in_python = in_python
-        self._reader: QueueReader | None = None
+        self._readers: list[QueueReader] = []
         self._queues = queues or min(len(os.sched_getaffinity(0)), _MOST_QUEUES)
         try:
             self._channel = Channel()
@@ -136,20 +138,22 @@ class UserspaceDataplane:
         failure = self._failure()
         if failure:
             _log.error("packets were not read any more (%s): beginning again", failure)
-        if (self.engine.ports or self._reader) and not failure and table.detect_local == before.detect_local:
+        if (self.engine.ports or self._readers) and not failure and table.detect_local == before.detect_local:
             return
         self._stop()
         host.accept_translated_sources()
         self.engine.name_interfaces({OUTSIDE: "", PODS: table.detect_local.interface})
-        ports: list[Port] = []
+        threads: list[list[Port]] = []
         try:
             if self._xdp_options:
                 self._xdp = self._xdp_options.port(table.detect_local)
-                ports.append(self._xdp)
-            for number in range(0 if self._in_python else self._queues):
-                ports.append(nfqueue_port(FIRST_QUEUE + number, QUEUE_LENGTH, table.detect_local))
+                threads.append([self._xdp])
+            for pair in () if self._in_python else self._pairs():
+                threads.append([])
+                for number, length in pair:
+                    threads[-1].append(nfqueue_port(number, length, table.detect_local))
         except DataplaneError:
-            for port in ports:
+            for port in itertools.chain(*threads):
                 port.close()
             raise
         # Now nobody else has the queues, so what another engine knew will not change any more.
@@ -164,10 +168,11 @@ class UserspaceDataplane:
             self._recovered = True
         if self._xdp:
             self._xdp.steer(table, self.engine.host, self._busy_services)
-        self.engine.start(ports)
+        self.engine.start(*threads)
         if self._in_python:
             try:
-                self._reader = QueueReader(self.engine, FIRST_QUEUE, QUEUE_LENGTH, table.detect_local)
+                for number, length in itertools.chain(*self._pairs()):
+                    self._readers.append(QueueReader(self.engine, number, length, table.detect_local))
             except DataplaneError:
                 self._stop()
                 raise
@@ -184,6 +189,11 @@ class UserspaceDataplane:
             except OSError as error:
                 _log.error("nobody can ask for flows: no socket can be made in %s: %s", self._folder, error)
 
+    def _pairs(self) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+        """Numbers and lengths of the packet queues, those that take turns together."""
+        for number in range(FIRST_QUEUE, FIRST_QUEUE + self._queues):
+            yield (number, QUEUE_LENGTH), (number + self._queues, OPENING_LENGTH)
+
     def _take_over(self, table: ForwardingTable) -> None:
         """Know the connections that the kernel translates, if no engine was here before: then it was another mode."""
         try:
@@ -195,9 +205,8 @@ class UserspaceDataplane:
                 _log.info("%d connections that the kernel translated until now are the engine's", count)
 
     def _stop(self) -> None:
-        if self._reader:
-            self._reader.close()
-            self._reader = None
+        while self._readers:
+            self._readers.pop().close()
         self.engine.stop()
         self._xdp = None
 
@@ -271,8 +280,8 @@ class UserspaceDataplane:
         return self._engine
 
     def _failure(self) -> str:
-        failure = self._engine.failure() if self._engine is not None else ""
-        return failure or (self._reader.failure if self._reader else "")
+        failures = [self._engine.failure()] if self._engine is not None else []
+        return next(filter(None, [*failures, *(reader.failure for reader in self._readers)]), "")
 
     def _close_engine(self) -> None:
         if self._answering is not None:
@@ -286,11 +295,11 @@ class UserspaceDataplane:
     def _find_queue_statements(self) -> steering.Queues:
         """nf_tables' own, or iptables' where the kernel has not the former: tried in a table that never is there."""
         refused: DataplaneError | None = None
-        for statements in (steering.queue, steering.queue_by_xtables):
+        for statements in (steering.queues, steering.queues_by_xtables):
             made = statements(FIRST_QUEUE, self._queues)
             trial = Transaction()
             layer = next(iter(steering.LAYERS.values())).with_table(f"{steering.TABLE}-trial")
-            chain = Chain("trial", tuple(map(rule, made)))
+            chain = Chain("trial", tuple(map(rule, itertools.chain(*made))))
             trial.add_table(layer)
             trial.add_chain(layer, chain)
             trial.add_rules(layer, chain)
@@ -336,8 +345,9 @@ class UserspaceDataplane:
         """What the engine knows of a frontend, and the rules that bring it packets."""
         text = self.engine.where(key)
         layer = steering.LAYERS[key.family]
-        take = next(c for c in steering.chains(layer, self._steered.table, self._waiting) if c.name == "take")
-        return f"{text}\n\ntable {layer} {layer.table}\n{take.text}"
+        chains = steering.chains(layer, self._steered.table, self._waiting)
+        taking = "\n".join(chain.text for chain in chains if chain.name in steering.TAKING)
+        return f"{text}\n\ntable {layer} {layer.table}\n{taking}"
 
     def tallies(self) -> dict[tuple[str, Endpoint], Tally]:
         """What was counted since the engine began; nothing before. From any thread."""
@@ -367,8 +377,7 @@ class UserspaceDataplane:
         )
 
     def _reader_counters(self) -> dict[str, PortCounters]:
-        reader = self._reader
-        return {reader.name: reader.counters} if reader else {}
+        return {reader.name: reader.counters for reader in list(self._readers)}
 
     def cleanup(self) -> None:
         """Remove the rules and forget all flows."""

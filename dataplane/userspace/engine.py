@@ -206,22 +206,22 @@ class Engine:
 
     # Threads
 
-    def start(self, ports: Sequence[Port]) -> None:
-        """Carry packets between these ports and the engine from now on, with a thread for each; see native/worker.h.
+    def start(self, *threads: Sequence[Port]) -> None:
+        """Carry packets between ports and the engine from now on: a thread for each list of ports (native/worker.h).
 
         What they carry needs no Python. Until `stop`, `run` and `send` must not be called; all else may. The ports
         are the engine's until then.
         """
         worker = lib.worker_create(self._engine)
         error = 0 if worker else -errno.ENOMEM
-        for port in ports:
-            error = error or lib.worker_add(worker, port.native)
+        for ports in threads:
+            error = error or lib.worker_add(worker, [port.native for port in ports], len(ports))
         error = error or lib.worker_start(worker)
         if error:
             lib.worker_destroy(worker)
             raise DataplaneError(f"cannot start the threads of the engine: {os.strerror(-error)}")
         with self._looking:
-            self._worker, self._ports = worker, tuple(ports)
+            self._worker, self._ports = worker, tuple(port for ports in threads for port in ports)
 
     def stop(self) -> None:
         """End the threads, each after the batch it is at, and close the ports. Nothing happens if none run."""

@@ -19,6 +19,10 @@ has no ports; if connections are tracked on this node there are none, because th
 that (-400).
 
 What comes out of the AF_XDP port's tun device has been at the engine already, and is not taken again.
+
+TCP packets with SYN wait in queues of their own, those that answer one as well: whoever floods the node with them
+(RFC 4987) fills only these, and connections that are open go on. Nothing overtakes anything, as neither end sends more
+before a SYN was answered.
 """
 
 from __future__ import annotations
@@ -34,7 +38,7 @@ from dataplane.nft.fields import PORT, PROTOCOL, SOURCE_PORT, Field, expression
 from dataplane.nft.kernel import Hook, SetFlag
 from dataplane.nft.layer3 import IPV4, IPV6, Layer3
 from dataplane.nft.objects import BaseHook, Chain, Set
-from dataplane.nft.statements import Rule, Statement, in_set, jump, note, rule
+from dataplane.nft.statements import Rule, Statement, goto, in_set, jump, note, rule
 from dataplane.table import Endpoint, Family, ForwardingTable, Frontend, FrontendKey, Protocol
 from dataplane.userspace.xdp import tun
 
@@ -46,6 +50,10 @@ CLUSTER_IPS, BACKENDS = "cluster-ips", "backends"
 DIRECT = "direct"  #: written by packets: who asks backends themselves, and whom
 
 DIRECT_SECONDS, _MOST_DIRECT = 60, 65536
+
+_OR_DROP, _OR_PASS = "queue", "queue-or-pass"  #: chains that have packets wait
+TAKING = ("take", _OR_DROP, _OR_PASS)
+"""The chains that bring packets to the engine."""
 
 _PRIORITY = -300  #: as iptables' raw table
 
@@ -65,11 +73,18 @@ def sets(layer: Layer3) -> Iterator[Set]:
     yield Set(DIRECT, (*key, *_from(layer)[::2]), flags=flags, size=_MOST_DIRECT, timeout=DIRECT_SECONDS)
 
 
-class Queues(NamedTuple):
+class Waiting(NamedTuple):
     """Statements that have a packet wait for the engine; they differ in what happens while there is none."""
 
     or_drop: Statement
     or_pass: Statement
+
+
+class Queues(NamedTuple):
+    """Where packets wait."""
+
+    opening: Waiting  #: those with SYN
+    others: Waiting
 
 
 def chains(layer: Layer3, table: ForwardingTable, queues: Queues) -> Iterator[Chain]:
@@ -79,7 +94,9 @@ def chains(layer: Layer3, table: ForwardingTable, queues: Queues) -> Iterator[Ch
     from_itself = rule(statements.from_interface("lo", False), statements.RETURN)
     from_engine = statements.from_interface(tun.NAME, False)
     take, leave = rule(jump("take")), rule(jump("leave"))
-    yield Chain("take", tuple(_take(layer, table, queues)))
+    for name, how in ((_OR_DROP, 0), (_OR_PASS, 1)):
+        yield Chain(name, (rule(_HAS_SYN, queues.opening[how]), rule(queues.others[how])))
+    yield Chain("take", tuple(_take(layer, table)))
     yield Chain("leave", tuple(_leave(layer)))
     incoming = (from_itself, rule(from_engine, statements.RETURN), *_spoofed(layer), take)
     # Translated or not: what a backend still shows is an answer to somebody who asked it directly.
@@ -100,13 +117,13 @@ def _spoofed(layer: Layer3) -> Iterator[Rule]:
         yield rule(statements.FROM_THIS_HOST, statements.DROP)
 
 
-def _take(layer: Layer3, table: ForwardingTable, queues: Queues) -> Iterator[Rule]:
-    queue = queues.or_drop
+def _take(layer: Layer3, table: ForwardingTable) -> Iterator[Rule]:
+    queue = goto(_OR_DROP)
     yield rule(in_set(_to(layer), FRONTENDS), NOTRACK, queue)
     yield rule(*_to_node(layer, table), in_set(NODE_PORT_KEY, NODE_PORTS), NOTRACK, queue)
     # What came through a frontend never gets here: it waits above, and goes on behind this chain.
     yield rule(in_set(_to(layer), BACKENDS), note((*_to(layer), *_from(layer)[::2]), DIRECT))
-    yield rule(in_set(_from(layer), BACKENDS), in_set((*_from(layer), *_to(layer)[::2]), DIRECT), queues.or_pass)
+    yield rule(in_set(_from(layer), BACKENDS), in_set((*_from(layer), *_to(layer)[::2]), DIRECT), goto(_OR_PASS))
     yield rule(in_set(_from(layer), BACKENDS), queue)
     yield rule(in_set(_to(layer)[:1], CLUSTER_IPS), queue)
     for network in sorted(table.service_cidrs):
@@ -160,22 +177,6 @@ def _compare(value: bytes, *, equal: bool = True) -> bytes:
     )
 
 
-def _icmp(layer: Layer3, kind: int) -> Statement:
-    protocol, word = _ICMP_NUMBERS[layer.family]
-    code = PROTOCOL.load(_FIRST) + _compare(bytes([protocol]))
-    code += fields.payload(_PAYLOAD_TRANSPORT, 0, 1, _FIRST) + _compare(bytes([kind]))
-    return Statement(f"meta l4proto {protocol} {word} type {kind}", code)
-
-
-def _is_later_piece(layer: Layer3) -> Statement:
-    """It is a fragment whose offset is not zero."""
-    if layer.family is Family.IPV4:
-        load = fields.payload(_PAYLOAD_NETWORK, 6, 2, _FIRST)
-        return Statement("ip frag-off & 0x1fff != 0", load + _masked(b"\x1f\xff") + _compare(bytes(2), equal=False))
-    load = expression("exthdr", number(1, _FIRST), attribute(2, bytes([44])), number(3, 2), number(4, 2))
-    return Statement("frag frag-off != 0", load + _masked(b"\xff\xf8") + _compare(bytes(2), equal=False))
-
-
 def _masked(mask: bytes) -> bytes:
     return expression(
         "bitwise",
@@ -187,33 +188,66 @@ def _masked(mask: bytes) -> bytes:
     )
 
 
-def queue(first: int, count: int) -> Queues:
-    """Wait in one of `count` queues from `first` on, which depends on the processor that the packet is met by."""
-    numbers = f"{first}-{first + count - 1}" if count > 1 else str(first)
-
-    def waiting(flags: int) -> Statement:
-        words = ",".join(word for flag, word in ((_BYPASS, "bypass"), (_FANOUT, "fanout")) if flags & flag)
-        values = ((1, first), (2, count), (3, flags))
-        code = expression("queue", *(attribute(kind, struct.pack(">H", n)) for kind, n in values))
-        return Statement(f"queue {f'flags {words} ' if words else ''}to {numbers}", code)
-
-    return _queues(count, waiting)
+def _icmp(layer: Layer3, kind: int) -> Statement:
+    protocol, word = _ICMP_NUMBERS[layer.family]
+    code = PROTOCOL.load(_FIRST) + _compare(bytes([protocol]))
+    code += fields.payload(_PAYLOAD_TRANSPORT, 0, 1, _FIRST) + _compare(bytes([kind]))
+    return Statement(f"meta l4proto {protocol} {word} type {kind}", code)
 
 
-def queue_by_xtables(first: int, count: int) -> Queues:
+_FLAGS, _SYN = 13, 0x02  # in the TCP header (RFC 9293, 3.1)
+_HAS_SYN = Statement(
+    "tcp flags syn",
+    PROTOCOL.load(_FIRST)
+    + _compare(bytes([Protocol.TCP.number]))
+    + fields.payload(_PAYLOAD_TRANSPORT, _FLAGS, 1, _FIRST)
+    + _masked(bytes([_SYN]))
+    + _compare(bytes(1), equal=False),
+)
+
+
+def _is_later_piece(layer: Layer3) -> Statement:
+    """It is a fragment whose offset is not zero."""
+    if layer.family is Family.IPV4:
+        load = fields.payload(_PAYLOAD_NETWORK, 6, 2, _FIRST)
+        return Statement("ip frag-off & 0x1fff != 0", load + _masked(b"\x1f\xff") + _compare(bytes(2), equal=False))
+    load = expression("exthdr", number(1, _FIRST), attribute(2, bytes([44])), number(3, 2), number(4, 2))
+    return Statement("frag frag-off != 0", load + _masked(b"\xff\xf8") + _compare(bytes(2), equal=False))
+
+
+def queues(first: int, count: int) -> Queues:
+    """`count` queues from `first` on, and as many behind them for what opens connections. In which a packet waits
+    depends on the processor that it is met by."""
+    return _queues(first, count, _queue)
+
+
+def queues_by_xtables(first: int, count: int) -> Queues:
     """The same for kernels without nf_tables' own (CONFIG_NFT_QUEUE): iptables' target NFQUEUE, revision 3."""
-
-    def waiting(flags: int) -> Statement:
-        information = struct.pack("=HHH2x", first, count, flags)
-        code = expression("target", string(1, "NFQUEUE"), number(2, 3), attribute(3, information))
-        return Statement('xt target "NFQUEUE"', code)
-
-    return _queues(count, waiting)
+    return _queues(first, count, _queue_by_xtables)
 
 
-def _queues(count: int, waiting: Callable[[int], Statement]) -> Queues:
+def _queues(first: int, count: int, queue: Callable[[int, int, int], Statement]) -> Queues:
     fanout = _FANOUT if count > 1 else 0
-    return Queues(waiting(fanout), waiting(fanout | _BYPASS))
+    others, opening = (
+        Waiting(queue(number, count, fanout), queue(number, count, fanout | _BYPASS))
+        for number in (first, first + count)
+    )
+    return Queues(opening, others)
+
+
+def _queue(first: int, count: int, flags: int) -> Statement:
+    words = ",".join(word for flag, word in ((_BYPASS, "bypass"), (_FANOUT, "fanout")) if flags & flag)
+    numbers = f"{first}-{first + count - 1}" if count > 1 else str(first)
+    code = expression(
+        "queue", *(attribute(kind, struct.pack(">H", n)) for kind, n in ((1, first), (2, count), (3, flags)))
+    )
+    return Statement(f"queue {f'flags {words} ' if words else ''}to {numbers}", code)
+
+
+def _queue_by_xtables(first: int, count: int, flags: int) -> Statement:
+    information = struct.pack("=HHH2x", first, count, flags)
+    code = expression("target", string(1, "NFQUEUE"), number(2, 3), attribute(3, information))
+    return Statement('xt target "NFQUEUE"', code)
 
 
 _BYPASS, _FANOUT = 0x1, 0x2  #: NFT_QUEUE_FLAG_BYPASS, _CPU_FANOUT; NFQ_FLAG_BYPASS, _CPU_FANOUT

@@ -200,7 +200,7 @@ class XdpPort(Port):
     def _attach(self, link: LinkState) -> None:
         attached = _Attached(link, [])
         try:
-            queues = bpf.Map(bpf.XSKMAP, 4, 4, _MOST_QUEUES)
+            queues = bpf.Map(bpf.XSKMAP, 4, 4, 2 * _MOST_QUEUES)
             attached.held.append(queues)
             self._open_sockets(attached, queues)
             code = steer(Maps(self._endpoints, self._prefix_map, queues), link.mac, lib.AF_XDP_LONGEST)
@@ -236,7 +236,9 @@ class XdpPort(Port):
             if number < 0:
                 raise OSError(-number, f"queue {queue}: {os.strerror(-number)}")
             attached.sockets.append(number)
-            queues.set(struct.pack("=I", queue), struct.pack("=I", lib.af_xdp_descriptor(self.native, number)))
+            for opens in (False, True):
+                descriptor = lib.af_xdp_descriptor(self.native, number, opens)
+                queues.set(struct.pack("=I", 2 * queue + opens), struct.pack("=I", descriptor))
 
     def _link(self, program: bpf.Program, attached: _Attached) -> bpf.Link:
         index = attached.link.index

@@ -8,6 +8,8 @@ It runs on every packet that comes in, so it decides nothing. It reads addresses
 
 and of a wanted packet, whether it claims to come from this host: then it is for the kernel to refuse.
 
+What opens a TCP connection, or answers to that, has a socket of its own (native/xsk.c): everything with SYN.
+
 An ICMP error is always wanted, as it may be about a packet that was translated; only the engine can tell. Nothing
 else without ports is, unless it is for an address that is wanted whole.
 
@@ -73,6 +75,7 @@ _ETHERTYPE, _ETHERNET = 12, 14
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _IPV4_HEADER, _IPV6_HEADER = 20, 40
 _TCP, _UDP, _SCTP, _ICMP, _ICMPV6, _FRAGMENT = 6, 17, 132, 1, 58, 44
+_SYN = 0x02
 
 AS_DESTINATION, AS_SOURCE, AS_HOST = 1, 2, 4
 """What an endpoint or prefix is wanted as; or that it is an address of this host, which nobody else may send from."""
@@ -90,7 +93,7 @@ class Maps:
 
     endpoints: Map  #: key of `steering.key` → bits AS_DESTINATION, AS_SOURCE
     prefixes: Map  #: key of `steering.prefix_key` → bits AS_DESTINATION (wanted whole), AS_HOST
-    sockets: Map  #: receive queue → AF_XDP socket
+    sockets: Map  #: twice the receive queue, plus one for what opens connections → AF_XDP socket
 
 
 def steer(maps: Maps, mac: bytes, longest: int) -> bytes:
@@ -114,6 +117,7 @@ def _begin(mac: bytes, longest: int) -> list[Instruction | Label]:
         load(R6, SIZE_32, R1, _DATA),
         load(R7, SIZE_32, R1, _DATA_END),
         load(R9, SIZE_32, R1, _RX_QUEUE),
+        shift_left(R9, 1),
         *(store_number(SIZE_64, FRAME, at, 0) for at in range(_PREFIX, 0, 8)),
         *_need(R6, _ETHERNET),
         # A frame of up to 64 KiB that no socket could take: see `Port` about offloading.
@@ -177,7 +181,7 @@ def _read_transport() -> list[Instruction | Label]:
         jump_equal(R4, _FRAGMENT, "ask"),
         store(SIZE_8, FRAME, _SOURCE + _PROTOCOL, R4),
         store(SIZE_8, FRAME, _DESTINATION + _PROTOCOL, R4),
-        jump_equal(R4, _TCP, "ports"),
+        jump_equal(R4, _TCP, "tcp"),
         jump_equal(R4, _UDP, "ports"),
         jump_equal(R4, _SCTP, "ports"),
         jump_equal(R4, _ICMP, "icmp"),
@@ -197,6 +201,13 @@ def _read_transport() -> list[Instruction | Label]:
         load(R1, SIZE_8, R8, 0),
         jump_less_number(R1, 128, "wanted"),
         jump("ask"),
+        # RFC 9293, 3.1
+        Label("tcp"),
+        *_need(R8, 14),
+        load(R1, SIZE_8, R8, 13),
+        and_number(R1, _SYN),
+        jump_equal(R1, 0, "ports"),
+        add_number(R9, 1),
         Label("ports"),
         *_need(R8, 4),
         load(R1, SIZE_16, R8, 0),

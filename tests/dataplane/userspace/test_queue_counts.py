@@ -61,7 +61,7 @@ def test_a_reader_in_python_counts_what_became_of_packets(machine: Namespace) ->
     except InputError as error:
         pytest.skip(str(error))
     with Engine() as engine:
-        engine.start([])
+        engine.start()
         with closing(machine.call(lambda: QueueReader(engine, QUEUE, ROOM, DetectLocal()))) as reader:
             send(machine, 1)
             while not (counted := reader.counters).received:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -22,8 +22,8 @@ V4 = next(iter(NAMES.values()))
 class Wire:
     """The far end of a port that is a socket pair: no rights are needed."""
 
-    def __init__(self) -> None:
-        self.far, near = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def __init__(self, pair: tuple[socket.socket, socket.socket] | None = None) -> None:
+        self.far, near = pair or socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         near.setblocking(False)
         self.far.settimeout(PATIENCE)
         self.port = lib.descriptor_create(near.detach(), Link.IP, lib.PORT_OUTSIDE)
@@ -33,12 +33,22 @@ class Wire:
         return self.far.recv(65600)
 
 
+def roomy_pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends in which hundreds of packets may wait; in a socket pair it is ten."""
+    pair = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for end in pair:
+        end.bind(("127.0.0.1", 0))
+    for end, other in (pair, pair[::-1]):
+        end.connect(other.getsockname())
+    return pair
+
+
 class Carried:
-    def __init__(self, node: Node, ports: int) -> None:
-        self.wires = [Wire() for _ in range(ports)]
+    def __init__(self, node: Node, *threads: Sequence[Wire]) -> None:
+        self.wires = [wire for wires in threads for wire in wires]
         self.worker: Any = lib.worker_create(node.engine._engine)
-        for wire in self.wires:
-            assert lib.worker_add(self.worker, wire.port) == 0
+        for wires in threads:
+            assert lib.worker_add(self.worker, [wire.port for wire in wires], len(wires)) == 0
         assert lib.worker_start(self.worker) == 0
 
     def close(self) -> None:
@@ -50,7 +60,7 @@ class Carried:
 
 @pytest.fixture
 def carried(node: Node) -> Iterator[Carried]:
-    carried = Carried(node, 2)
+    carried = Carried(node, [Wire()], [Wire()])
     yield carried
     carried.close()
 
@@ -113,3 +123,19 @@ def test_every_packet_that_came_in_is_accounted_for(carried: Carried) -> None:
     counted = carried.wires[0].port.counters
     assert counted.received == 50
     assert counted.received == (counted.forwarded + counted.passed + counted.answered + counted.dropped + counted.lost)
+
+
+def test_ports_of_one_thread_take_turns_however_much_one_has_waiting(node: Node) -> None:
+    crowded, quiet = Wire(roomy_pair()), Wire()
+    flood = [first(port) for port in range(40000, 40000 + 2 * lib.PORT_BATCH)]
+    for packet in flood:
+        crowded.far.send(packet)
+    quiet.far.send(first(50000))
+    carried = Carried(node, [crowded, quiet])
+    quiet.far.recv(65600)
+    for _ in flood:
+        crowded.far.recv(65600)
+    carried.close()
+    # Entries lie in the order in which flows began.
+    came = [flow.client.port for flow in node.engine.flows()]
+    assert came.index(50000) == lib.PORT_BATCH, "it waited for one batch of the other port"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -57,16 +58,25 @@ HOST = Host(frozenset({"192.0.2.1", "127.0.0.1", "fd00:192::1", "10.99.0.1"}))
 
 @pytest.fixture(scope="module")
 def program() -> Iterator[bpf.Program]:
+    """Of an interface with sockets for all kinds of packets."""
+    with loaded(0, 1) as program:
+        yield program
+
+
+@contextmanager
+def loaded(*places: int) -> Iterator[bpf.Program]:
+    """With sockets at these places of its map."""
     wanted = steering(TABLE, HOST)
     # A map of interfaces in the place of the map of sockets: for sockets there would have to be an interface.
     with (
         bpf.Map(bpf.HASH, KEY_SIZE, 4, 100) as endpoints,
         bpf.Map(bpf.LPM_TRIE, PREFIX_KEY_SIZE, 4, 100) as prefixes,
-        bpf.Map(_DEVMAP, 4, 4, 1) as sockets,
+        bpf.Map(_DEVMAP, 4, 4, 2) as sockets,
     ):
         endpoints.set_all({key: bytes((w.role, 0, 0, 0)) for key, w in wanted.endpoints.items()})
         prefixes.set_all({key: bytes((role, 0, 0, 0)) for key, role in wanted.prefixes.items()})
-        sockets.set(bytes(4), _LOOPBACK)
+        for place in places:
+            sockets.set(place.to_bytes(4, "little"), _LOOPBACK)
         code = steer(Maps(endpoints, prefixes, sockets), bytes.fromhex(MAC.replace(":", "")), LONGEST)
         with bpf.Program("test", code) as made:
             yield made
@@ -128,6 +138,21 @@ LEFT = {
 @pytest.mark.parametrize("name", WANTED)
 def test_wanted_by_the_engine(program: bpf.Program, name: str) -> None:
     assert program.run(frame(WANTED[name])) == bpf.XDP_REDIRECT
+
+
+OPENS = (to_service(), to_service(options=b"\x07\x07\x04\0\0\0\0\0"), WANTED["from a backend, IPv6"])
+
+
+def test_what_has_syn_goes_to_the_second_socket_and_all_else_to_the_first() -> None:
+    others = [packet.copy() for packet in OPENS]
+    for packet in others:
+        packet[TCP].flags = "PA"
+    others.append(WANTED["to a node port"])
+    with loaded(0) as first, loaded(1) as second:
+        for packet in OPENS:
+            assert (first.run(frame(packet)), second.run(frame(packet))) == (bpf.XDP_PASS, bpf.XDP_REDIRECT)
+        for packet in others:
+            assert (first.run(frame(packet)), second.run(frame(packet))) == (bpf.XDP_REDIRECT, bpf.XDP_PASS)
 
 
 @pytest.mark.parametrize("name", LEFT)
