@@ -52,16 +52,18 @@ def test_nothing_is_forwarded_to_an_endpoint_that_is_neither_ready_nor_serving_u
 def test_a_ready_endpoint_keeps_every_terminating_one_out_of_its_pool(
     service: Service, pieces: list[EndpointSlice], view: NodeView
 ) -> None:
+    # By service port: the same address and port may be ready under one name or protocol, and terminating under another.
     ready = {
-        c.endpoint
+        (port, c.endpoint)
         for family in Family
-        for candidates in endpoints_by_port(pieces, family).values()
+        for port, candidates in endpoints_by_port(pieces, family).items()
         for c in candidates
         if c.ready
     }
     for frontend in compiled(service, pieces, view).frontends.values():
+        port = (frontend.service.partition(":")[2], frontend.key.protocol.value)
         for pool in frontend.pools:
-            chosen = {backend.endpoint for backend in pool.backends}
+            chosen = {(port, backend.endpoint) for backend in pool.backends}
             assert chosen <= ready or not chosen & ready
 
 
