@@ -24,7 +24,7 @@ from bench.harness.statistics import quantile
 from controller.api.wire import Changed, Decoder
 from controller.cluster import Cluster
 from controller.compiler import Compiler
-from controller.garbage import collect_and_keep, no_collection
+from controller.garbage import keep, no_collection
 from controller.node import NodeOptions, node_view
 from controller.objects import EndpointSlice, Node, Object, Service
 from dataplane.interface import Dataplane, DataplaneError
@@ -68,7 +68,7 @@ def main(mode: str, services: Path, slices: Path, events: Path) -> dict[str, flo
     with no_collection():  # as in the agent's first synchronisation, and what it does after that
         compiles = [_seconds(lambda: compiler.update(cluster.take_changes(), view, networks))]
         applies = [_seconds(lambda: dataplane.apply(compiler.table))]
-    collect_and_keep()
+    keep()
 
     changes = list(_changes(cluster, compiler, dataplane, events))
     memory = _memory()

@@ -25,7 +25,7 @@ from controller.compile import NodeView
 from controller.compiler import Compiler, Conflict, ServiceKey
 from controller.connection_table import ConnectionTable
 from controller.events import NORMAL, WARNING, EventRecorder, Regarding
-from controller.garbage import collect_and_keep, no_collection
+from controller.garbage import keep, no_collection
 from controller.health import Health
 from controller.health_check_servers import HealthCheckServers
 from controller.health_server import HealthServer
@@ -231,7 +231,7 @@ class Agent:
         self._triggered.clear()
         await self._health_checks.update(self._compiler.health_checks, view.node_port_addresses)
         if first:
-            collect_and_keep()
+            keep()
         if applied.operations or first:
             _log.info(
                 "synced %s: %d operations%s, compiled in %.1f ms, programmed in %.1f ms",

@@ -25,6 +25,8 @@ MOST_WEIGHT = 100
 def pick_of(service: Service, known: Collection[Pick]) -> Pick | None:
     """The way to pick that the Service asks for, if it is one of those that this node knows."""
     text = (service.metadata.annotations or {}).get(PICK)
+    if text is None:
+        return None
     return next((pick for pick in known if pick == text), None)
 
 

@@ -16,7 +16,7 @@ from controller.endpoints import Candidate, endpoints_by_port
 from controller.health_check import HealthCheck, health_checks_of
 from controller.objects import EndpointSlice, Service, ServicePort
 from controller.selection import Place, Selection, select
-from controller.service import ServiceFacts, facts_of, families_of, protocol_of
+from controller.service import ServiceFacts, facts_of, protocol_of
 from dataplane.table import (
     Affinity,
     Backend,
@@ -109,10 +109,7 @@ def compile_service(service: Service, slices: Iterable[EndpointSlice], view: Nod
 def select_service(service: Service, slices: Iterable[EndpointSlice], view: NodeView) -> Iterable[Selected]:
     """Every service port of every family, with the endpoints that count. `explain` tells its story from this."""
     pieces = tuple(slices)
-    for family in families_of(service):
-        facts = facts_of(service, family, view.addresses)
-        if facts is None:
-            continue
+    for family, facts in facts_of(service, view.addresses).items():
         candidates = endpoints_by_port(pieces, family)
         for port in service.spec.ports or ():
             protocol = protocol_of(port)
@@ -181,7 +178,8 @@ def _frontends(selected: Selected, view: NodeView, pick: Pick | None) -> Iterabl
 def _pool(candidates: Sequence[Candidate], affinity: Affinity | None, pick: Pick | None, place: Place) -> Pool | None:
     if not candidates:
         return None
-    return Pool(tuple([Backend(*c.endpoint, c.is_on(place.node), c.weight) for c in candidates]), affinity, pick)
+    node = place.node
+    return Pool(tuple([Backend(c.address, c.port, c.is_on(node), c.weight) for c in candidates]), affinity, pick)
 
 
 def _internal(

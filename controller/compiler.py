@@ -162,7 +162,8 @@ class Compiler:
             touched.update(old.compiled.frontends)
         if new is not None:
             for key in new.compiled.frontends:
-                self._set_claims(key, tuple(sorted((*self._claims.get(key, ()), new.claim))))
+                others = self._claims.get(key, ())
+                self._set_claims(key, tuple(sorted((*others, new.claim))) if others else (new.claim,))
             touched.update(new.compiled.frontends)
         return touched
 

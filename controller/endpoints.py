@@ -24,12 +24,17 @@ class Candidate(NamedTuple):
     true, `terminating` false. `about` is the slice's own entry, `weight` that of its slice.
     """
 
-    endpoint: Endpoint
+    address: str
+    port: int
     ready: bool
     serving: bool
     terminating: bool
     about: SliceEndpoint
     weight: int = 1
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self.address, self.port)
 
     @property
     def zones(self) -> frozenset[str]:
@@ -66,22 +71,28 @@ def endpoints_by_port(slices: Iterable[EndpointSlice], family: Family) -> Candid
     without a readable address. Only an entry's first address counts. The order of the slices does not matter:
     of two entries that are equally believable, the slice whose name comes first has the better one.
     """
-    found: dict[PortKey, dict[Endpoint, Candidate]] = {}
+    found: dict[PortKey, dict[tuple[str, int], Candidate]] = {}
     for piece in sorted(slices, key=_by_name):
         if piece.address_type != family.word:
             continue
         weight = weight_of(piece)
         entries = [e for e in map(_read, piece.endpoints or ()) if e and Family.of(e[0]) is family]
         for port in piece.ports or ():
-            if port.name is None or not port.port:
+            number = port.port
+            if port.name is None or not number:
                 continue
             known = found.setdefault((port.name, port.protocol or "TCP"), {})
             for address, ready, serving, terminating, about in entries:
-                candidate = Candidate(Endpoint(address, port.port), ready, serving, terminating, about, weight)
-                other = known.get(candidate.endpoint)
-                if other is None or candidate.rank() > other.rank():
-                    known[candidate.endpoint] = candidate
-    return {key: tuple(sorted(known.values(), key=_by_text)) for key, known in found.items() if known}
+                candidate = Candidate(address, number, ready, serving, terminating, about, weight)
+                other = known.setdefault((address, number), candidate)
+                if other is not candidate and candidate.rank() > other.rank():
+                    known[address, number] = candidate
+    text = "%s:%d" if family is Family.IPV4 else "[%s]:%d"
+    return {
+        key: tuple([known[endpoint] for endpoint in sorted(known, key=text.__mod__)])
+        for key, known in found.items()
+        if known
+    }
 
 
 def _read(entry: SliceEndpoint) -> tuple[str, bool, bool, bool, SliceEndpoint] | None:
@@ -102,7 +113,3 @@ def _read(entry: SliceEndpoint) -> tuple[str, bool, bool, bool, SliceEndpoint] |
 
 def _by_name(piece: EndpointSlice) -> str:
     return piece.metadata.name
-
-
-def _by_text(candidate: Candidate) -> bytes:
-    return str(candidate.endpoint).encode()

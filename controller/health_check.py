@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from controller.endpoints import endpoints_by_port
 from controller.objects import EndpointSlice, Service
-from controller.service import facts_of, families_of
+from controller.service import facts_of
 from dataplane.table import Family
 
 
@@ -36,11 +36,10 @@ def health_checks_of(service: Service, slices: Iterable[EndpointSlice], node: st
         return ()
     pieces = tuple(slices)
     found = []
-    for family in families_of(service):
-        facts = facts_of(service, family, ())
-        if facts is None or not facts.external_local:
+    for family, facts in facts_of(service, ()).items():
+        if not facts.external_local:
             continue
         candidates = (c for of_port in endpoints_by_port(pieces, family).values() for c in of_port)
-        here = {c.endpoint.address for c in candidates if c.ready and c.is_on(node)}
+        here = {c.address for c in candidates if c.ready and c.is_on(node)}
         found.append(HealthCheck(family, port, len(here)))
     return tuple(found)

@@ -44,7 +44,7 @@ class Selection:
 def topology_for(candidates: Sequence[Candidate], place: Place) -> Topology:
     """Hints are followed only if every ready endpoint has them and one of them names our node, or our zone."""
     ready = [c for c in candidates if c.ready]
-    if not ready or not any(c.about.hints for c in ready):
+    if not any(c.about.hints for c in ready):
         return Topology.ALL
     nodes = [c.nodes for c in ready]
     if all(nodes) and any(place.node in hinted for hinted in nodes):
@@ -73,8 +73,10 @@ def select(candidates: Sequence[Candidate], place: Place, *, uses_cluster: bool,
     exists = False
     if uses_cluster:
         topology = topology_for(candidates, place)
-        cluster = tuple(c for c in candidates if c.ready and _matches(c, topology, place))
-        cluster = cluster or tuple(c for c in candidates if c.serving and c.terminating)
+        ready = [c for c in candidates if c.ready]
+        if topology is not Topology.ALL:
+            ready = [c for c in ready if _matches(c, topology, place)]
+        cluster = tuple(ready) or tuple(c for c in candidates if c.serving and c.terminating)
         exists = bool(cluster)
     if uses_local:
         here = [c for c in candidates if c.is_on(place.node)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from controller.objects import LABEL_PROXY_NAME, Service, ServicePort
@@ -47,53 +47,52 @@ class ServiceFacts:
 
 def protocol_of(port: ServicePort) -> Protocol | None:
     """None for a protocol that no dataplane knows."""
-    return Protocol(port.protocol) if port.protocol in Protocol.__members__ else None
+    return _PROTOCOLS.get(port.protocol)
 
 
-def families_of(service: Service) -> tuple[Family, ...]:
-    """The families in which the Service has a cluster IP, in its order; none if it is not proxied at all.
+_PROTOCOLS = dict(Protocol.__members__)
 
-    Not proxied: headless and ExternalName Services, and those that another proxy has been named for (the API
-    server leaves them out of our watch; we do too).
+
+def cluster_ips_of(service: Service) -> Mapping[Family, str]:
+    """The cluster IP of each family, in the Service's own order; none if it is not proxied at all.
+
+    Not proxied: headless and ExternalName Services, and those that another proxy has been named for (the API server
+    leaves them out of our watch; we do too). ``clusterIPs`` is in the order of ``ipFamilies``, of which the first is
+    meant where none is named. Without ``ipFamilies`` (a Service from before dual-stack) ``clusterIP`` is all there is.
     """
     spec = service.spec
     if spec.type == "ExternalName" or spec.cluster_ip in ("", "None"):
-        return ()
+        return {}
     if LABEL_PROXY_NAME in (service.metadata.labels or {}):
-        return ()
-    # The Service's own order: its first family is the one that is meant where none is named.
-    preferred = [f for name in spec.ip_families or () for f in Family if f.word == name]
-    ordered = dict.fromkeys((*preferred, *Family))
-    return tuple(f for f in ordered if cluster_ip_of(service, f) is not None)
-
-
-def cluster_ip_of(service: Service, family: Family) -> str | None:
-    """The cluster IP of that family: ``clusterIPs`` is in the order of ``ipFamilies``.
-
-    Without ``ipFamilies`` (a Service from before dual-stack) ``clusterIP`` is all there is.
-    """
-    spec = service.spec
-    texts = [spec.cluster_ip]
+        return {}
+    listed: Iterable[tuple[str | None, str]] = ((None, spec.cluster_ip),)
     if spec.ip_families:
-        pairs = zip(spec.ip_families, spec.cluster_ips or (), strict=False)
-        texts = [text for name, text in pairs if name == family.word]
-    address = canonical_address(texts[0]) if texts else None
-    return address if address is not None and Family.of(address) is family else None
+        listed = zip(spec.ip_families, spec.cluster_ips or (), strict=False)
+    found: dict[Family, str] = {}
+    for word, text in listed:
+        address = canonical_address(text)
+        if address is not None:
+            family = Family.of(address)
+            if word is None or word == family.word:
+                found.setdefault(family, address)
+    return found
 
 
-def facts_of(service: Service, family: Family, node_addresses: Sequence[str]) -> ServiceFacts | None:
-    """The Service through one family, or None if it has no cluster IP there.
+def facts_of(service: Service, node_addresses: Sequence[str]) -> Mapping[Family, ServiceFacts]:
+    """The Service through each family in which it has a cluster IP, in its own order.
 
     `node_addresses` are this node's own (``Node.status.addresses``): see `_sources`.
     """
-    cluster_ip = cluster_ip_of(service, family)
-    if cluster_ip is None:
-        return None
+    ips = cluster_ips_of(service)
+    return {family: _facts(service, family, cluster_ip, node_addresses) for family, cluster_ip in ips.items()}
+
+
+def _facts(service: Service, family: Family, cluster_ip: str, node_addresses: Sequence[str]) -> ServiceFacts:
     spec = service.spec
     status = service.status.load_balancer if service.status else None
     ingress = (status.ingress if status else None) or ()
     external_ips = _addresses(spec.external_ips or (), family)
-    load_balancer_ips = _addresses((i.ip for i in ingress if i.ip_mode in (None, "VIP")), family)
+    load_balancer_ips = _addresses([i.ip for i in ingress if i.ip_mode in (None, "VIP")], family)
     accessible = spec.type in _WITH_EXTERNAL_POLICY or (spec.type == "ClusterIP" and bool(spec.external_ips))
     return ServiceFacts(
         family=family,
@@ -108,20 +107,24 @@ def facts_of(service: Service, family: Family, node_addresses: Sequence[str]) ->
     )
 
 
-def _addresses(texts: Iterable[str], family: Family) -> tuple[str, ...]:
+def _addresses(texts: Sequence[str], family: Family) -> tuple[str, ...]:
     """Those of one family. Nobody can send to the unspecified address; to a dataplane it means every node address."""
+    if not texts:
+        return ()
     found = (canonical_address(text.strip()) for text in texts)
     return tuple(dict.fromkeys(a for a in found if a not in (None, family.any_address) and Family.of(a) is family))
 
 
 def _sources(
-    ranges: Iterable[str], family: Family, load_balancer_ips: Sequence[str], node_addresses: Sequence[str]
+    ranges: Sequence[str], family: Family, load_balancer_ips: Sequence[str], node_addresses: Sequence[str]
 ) -> tuple[str, ...] | None:
     """The sources that may reach the load-balancer addresses. A range that holds everything lifts the limit.
 
     When this node itself is allowed, so is each of those addresses as a source: a node on which the address
     is bound talks to it from that very address.
     """
+    if not ranges:
+        return None
     found = (canonical_network(text.strip()) for text in ranges)
     allowed = tuple(dict.fromkeys(n for n in found if n is not None and Family.of(n) is family))
     if not allowed or any(n.endswith("/0") for n in allowed):

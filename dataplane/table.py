@@ -44,7 +44,7 @@ class Family(enum.IntEnum):
     @property
     def word(self) -> str:
         """``IPv4`` or ``IPv6``: as in ``Service.spec.ipFamilies``, and as people write it."""
-        return f"IPv{self.value}"
+        return "IPv4" if self is Family.IPV4 else "IPv6"
 
     @staticmethod
     def of(address_or_network: str) -> Family:
@@ -283,7 +283,10 @@ class DetectLocal:
         return bool(self.interface) or self.network(family) is not None
 
     def network(self, family: Family) -> str | None:
-        return next((n for n in self.networks if Family.of(n) is family), None)
+        for network in self.networks:
+            if Family.of(network) is family:
+                return network
+        return None
 
 
 @dataclass(frozen=True, slots=True)

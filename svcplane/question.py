@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from controller.objects import Service, ServicePort
-from controller.service import facts_of, families_of, protocol_of
+from controller.service import cluster_ips_of, facts_of, protocol_of
 from dataplane.addresses import canonical_address
 from dataplane.errors import InputError
 from dataplane.reference import Packet
@@ -118,8 +118,9 @@ def find_target(
         return Target(text, Endpoint(address, _number(text, port)), protocol or Protocol.TCP)
     name, namespace = _parts_of_name(host)
     service = _find_service(name, namespace, services)
-    asked = family or families_of(service)[0]
-    facts = facts_of(service, asked, node_addresses)
+    of_family = facts_of(service, node_addresses)
+    asked = family or next(iter(of_family))
+    facts = of_family.get(asked)
     if facts is None:
         raise InputError(f"--to: service {host} has no {asked.word} address")
     found = _find_port(service, port, protocol)
@@ -161,7 +162,7 @@ def _find_service(name: str, namespace: str, services: Sequence[Service]) -> Ser
         if service.metadata.key == (namespace, name):
             if service.spec.type == "ExternalName":
                 raise InputError(f"--to: {name} is an ExternalName: only a name in DNS, no packet is sent to it")
-            if not families_of(service):
+            if not cluster_ips_of(service):
                 raise InputError(
                     f"--to: {name} is headless: DNS gives its pods' own addresses, and no dataplane takes part"
                 )
