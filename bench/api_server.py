@@ -1,7 +1,6 @@
 """The lab's API server with the cluster of `workload.py` in it, and the canary.
 
-Runs as ``python -m bench.api_server SHAPE PORT [endpoints]`` and says ``ready`` on its standard output when it listens
-on 127.0.0.1. With ``endpoints`` it holds Endpoints objects too, for proxies that are older than EndpointSlices.
+Runs as ``python -m bench.api_server SHAPE PORT``; says ``ready`` on its standard output when it listens on 127.0.0.1.
 
 A line ``pour PER_SECOND SECONDS`` on its standard input lets changes pour in, and is answered by how many were made a
 second when they are over. It ends with its standard input.
@@ -17,37 +16,27 @@ import sys
 import time
 
 from bench import canary, workload
+from bench.harness.cluster import unsaved
 from bench.workload import Json, Shape
-from lab.api.registry import ENDPOINT_SLICES, ENDPOINTS, NODES, SERVICES
+from lab.api.registry import ENDPOINT_SLICES, NODES, SERVICES
 from lab.api.server import ApiServer
 from lab.api.store import Store
 
 
-def filled(shape: Shape, with_endpoints: bool) -> Store:
+def filled(shape: Shape) -> Store:
     store = Store(seed=0, service_networks=(workload.SERVICE_CIDR,))
-    store.create(NODES, _unsaved(workload.node()))
+    store.create(NODES, unsaved(workload.node()))
     store.create(SERVICES, canary.service())
     store.create(ENDPOINT_SLICES, canary.endpoint_slice(0))
     for number in range(shape.services):
-        store.create(SERVICES, _unsaved(workload.service(number)))
-        if with_endpoints:
-            store.create(ENDPOINTS, workload.endpoints(number, shape.endpoints))
+        store.create(SERVICES, unsaved(workload.service(number)))
     for number, part in shape.slices:
         store.create(ENDPOINT_SLICES, _slice(shape, number, part))
-    if with_endpoints:
-        store.create(ENDPOINTS, canary.endpoints(0))
     return store
 
 
 def _slice(shape: Shape, number: int, part: int, not_ready: int | None = None) -> Json:
-    return _unsaved(workload.endpoint_slice(number, not_ready, endpoints=shape.endpoints, part=part))
-
-
-def _unsaved(object_: Json) -> Json:
-    """Without what a server writes itself."""
-    written_by_server = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "ownerReferences")
-    metadata = {name: value for name, value in object_["metadata"].items() if name not in written_by_server}
-    return object_ | {"metadata": metadata}
+    return unsaved(workload.endpoint_slice(number, not_ready, endpoints=shape.endpoints, part=part))
 
 
 async def pour(store: Store, shape: Shape, per_second: int, seconds: float) -> tuple[int, float]:
@@ -66,8 +55,8 @@ async def pour(store: Store, shape: Shape, per_second: int, seconds: float) -> t
     return made, elapsed
 
 
-async def main(shape: Shape, port: int, with_endpoints: bool) -> None:
-    store = filled(shape, with_endpoints)
+async def main(shape: Shape, port: int) -> None:
+    store = filled(shape)
     server = ApiServer(store)
     gc.freeze()
     with socket.create_server(("127.0.0.1", port)) as listener:
@@ -80,4 +69,4 @@ async def main(shape: Shape, port: int, with_endpoints: bool) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Shape.parse(sys.argv[1]), int(sys.argv[2]), "endpoints" in sys.argv[3:]))
+    asyncio.run(main(Shape.parse(sys.argv[1]), int(sys.argv[2])))

@@ -40,16 +40,6 @@ def endpoint_slice(which: int) -> Json:
     }
 
 
-def endpoints(which: int) -> Json:
-    """The same for proxies older than EndpointSlices."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Endpoints",
-        "metadata": {"name": NAME, "namespace": "default"},
-        "subsets": [{"addresses": [{"ip": ENDPOINTS[which]}], "ports": [{"port": PORT, "protocol": "UDP"}]}],
-    }
-
-
 def prepare_network() -> None:
     """In this (empty) namespace: the node's address, the endpoints' addresses, and a route for all others."""
     for command in (

@@ -41,7 +41,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--without-contenders", action="store_true", help="measure svcplane only")
     group.addoption("--kube-proxy", metavar="PATH", help="measure this kube-proxy beside svcplane")
-    group.addoption("--kube-proxy-mode", default="nftables", help="its --proxy-mode (default: %(default)s)")
     group.addoption("--soak-minutes", type=float, default=2.0, help="how long the soak lasts (default: %(default)s)")
     group.addoption("--soak-seed", type=int, default=1, help="what happens in the soak (default: %(default)s)")
     add_options(group)

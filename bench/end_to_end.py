@@ -1,7 +1,6 @@
-"""A whole agent (ours, or kube-proxy) against an API server, timed by packets.
+"""A whole agent against an API server, timed by packets.
 
-Runs as ``python -m bench.end_to_end SHAPE [OPTIONS] -- COMMAND...`` in a namespace of its own and prints one JSON
-object. ``{kubeconfig}`` in the command becomes a file's path.
+Runs as ``python -m bench.end_to_end SHAPE [OPTIONS]`` in a namespace of its own and prints one JSON object.
 
 Watch events come in the order of the changes. So how far an agent is behind while changes pour in, the canary tells:
 when packets follow its own change, all that came before is programmed too.
@@ -24,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import canary
+from bench import canary, workload
 from bench.harness.statistics import quantile
 from bench.workload import Json, Shape
 
@@ -33,7 +32,6 @@ _SERVER = f"http://127.0.0.1:{_PORT}"
 _LIMIT = 900.0  # seconds to wait for a packet
 
 _SLICE = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/" + canary.NAME
-_ENDPOINTS = "/api/v1/namespaces/default/endpoints/" + canary.NAME
 
 _KUBECONFIG = f"""\
 apiVersion: v1
@@ -50,25 +48,17 @@ class Course:
     """What happens to a cluster of this shape. `pause`, before each change but when they pour in, is in seconds."""
 
     shape: Shape
-    with_endpoints: bool
     changes: int
     pause: float
     pour: int  #: changes a second elsewhere in the cluster, at last
     pour_seconds: float
 
 
-def main(course: Course, command: Sequence[str]) -> dict[str, float]:
+def main(course: Course) -> dict[str, float]:
     canary.prepare_network()
     canary.start_endpoints()
     server = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "bench.api_server",
-            str(course.shape),
-            str(_PORT),
-            *["endpoints"] * course.with_endpoints,
-        ],
+        [sys.executable, "-m", "bench.api_server", str(course.shape), str(_PORT)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -79,10 +69,9 @@ def main(course: Course, command: Sequence[str]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         kubeconfig, log = Path(folder, "kubeconfig"), Path(folder, "log")
         kubeconfig.write_text(_KUBECONFIG)
-        words = [word.replace("{kubeconfig}", str(kubeconfig)) for word in command]
         with log.open("wb") as output:
             began = time.perf_counter()
-            agent = subprocess.Popen(words, stdout=output, stderr=output)
+            agent = subprocess.Popen(_agent(kubeconfig), stdout=output, stderr=output)
         try:
             figures = {"start_s": canary.wait_for(0, began, _LIMIT, agent)}
             changes = [_change(which % 2, course, agent) for which in range(1, course.changes + 1)]
@@ -100,11 +89,19 @@ def main(course: Course, command: Sequence[str]) -> dict[str, float]:
     return figures
 
 
+def _agent(kubeconfig: Path) -> Sequence[str | Path]:
+    return (
+        Path(sys.executable).with_name("svcplane"),
+        "agent",
+        f"--kubeconfig={kubeconfig}",
+        f"--hostname-override={workload.NODE}",
+        f"--cluster-cidr={workload.CLUSTER_CIDR}",
+    )
+
+
 def _change(which: int, course: Course, agent: subprocess.Popen[bytes]) -> float:
     """Move the canary to this endpoint; seconds from the API server's answer to the first one from there."""
     time.sleep(course.pause * random.uniform(0.5, 1.5))  # in no step with anything that the agent does
-    if course.with_endpoints:
-        _patch(_ENDPOINTS, {"subsets": canary.endpoints(which)["subsets"]})
     _patch(_SLICE, {"endpoints": canary.endpoint_slice(which)["endpoints"]})
     return canary.wait_for(which, time.perf_counter(), _LIMIT, agent)
 
@@ -146,12 +143,9 @@ def _resident(process: int) -> float:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("shape", type=Shape.parse)
-    parser.add_argument("--endpoints", action="store_true")
-    parser.add_argument("--changes", type=int, default=10)
-    parser.add_argument("--pause", type=float, default=2.5)
+    parser.add_argument("--changes", type=int, default=200)
+    parser.add_argument("--pause", type=float, default=0.3)
     parser.add_argument("--pour", type=int, default=1000)
     parser.add_argument("--pour-seconds", type=float, default=0.0)
-    parser.add_argument("command", nargs="+")
     args = parser.parse_args()
-    course = Course(args.shape, args.endpoints, args.changes, args.pause, args.pour, args.pour_seconds)
-    print(json.dumps(main(course, args.command)))
+    print(json.dumps(main(Course(args.shape, args.changes, args.pause, args.pour, args.pour_seconds))))

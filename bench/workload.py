@@ -113,21 +113,6 @@ def endpoint_slice(
     }
 
 
-def endpoints(number: int, endpoints: int = ENDPOINTS) -> Json:
-    """What proxies older than EndpointSlices read in their place."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Endpoints",
-        "metadata": {"name": f"service-{number}", "namespace": "default"},
-        "subsets": [
-            {
-                "addresses": [{"ip": endpoint_address(number, each, endpoints)} for each in range(endpoints)],
-                "ports": [{"name": n, "protocol": "TCP", "port": t} for n, _, t in PORTS],
-            }
-        ],
-    }
-
-
 def node() -> Json:
     """The node's own object."""
     return {

@@ -24,11 +24,7 @@ from bench.page.overview import overview
 
 BENCH = Path(__file__).parent.parent
 QUESTIONS = sorted(str(file) for file in BENCH.glob("test_*.py") if "stage: Arena" in file.read_text())
-MORE = [  #: in a full run; kube-proxy's part of test_agent.py is asked in turns by test_how_soon_packets_follow.py
-    str(BENCH / "test_programming_time.py"),
-    str(BENCH / "test_engine.py"),
-    f"{BENCH / 'test_agent.py'}::test_how_long_until_packets_follow_the_agent",
-]
+MORE = [str(BENCH / name) for name in ("test_programming_time.py", "test_engine.py", "test_agent.py")]  #: in a full run
 SIZES = "1000,10000,1000x100,1x10000"  #: of clusters, for those
 LEFT_OUT = "bench/test_agent.py::test_how_long_until_packets_follow_the_agent[1000x4]"  #: 10,000 tell more
 MINUTES = 54  #: of a full run, after which no further question is asked

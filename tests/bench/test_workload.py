@@ -78,7 +78,7 @@ def test_a_shape_has_all_its_endpoints_in_slices_of_a_hundred_at_most(text: str,
 
 def test_of_changes_that_pour_in_each_one_is_a_change() -> None:
     shape = Shape(5, 150)
-    store = api_server.filled(shape, with_endpoints=False)
+    store = api_server.filled(shape)
     before = store.version
     made, _ = asyncio.run(api_server.pour(store, shape, per_second=1000, seconds=0.1))
     assert 0 < made == store.version - before
