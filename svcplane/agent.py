@@ -29,6 +29,7 @@ from dataplane.interface import DataplaneError
 from dataplane.version import VERSION
 from svcplane import agent_flags
 from svcplane.agent_flags import OwnFlags
+from svcplane.alone import alone
 from svcplane.logs import set_up_logging
 from svcplane.modes import (
     IptablesFlags,
@@ -75,8 +76,9 @@ def run(args: argparse.Namespace) -> int:
             return 0
         _access(args, configuration)  # what is of no use is said before anything on this host changes
         check_here(configuration, _mode_flags(args))
-        _set_up_host(configuration, OwnFlags.given(args))
-        return asyncio.run(_run(args, configuration))
+        with alone():
+            _set_up_host(configuration, OwnFlags.given(args))
+            return asyncio.run(_run(args, configuration))
     except DataplaneError as error:
         _log.error("%s", error)
         return 1

@@ -54,6 +54,14 @@ while True:
     connection.close()
 """
 
+# Has the port that the agent's metrics want.
+STRANGER = """
+import signal, socket
+listening = socket.create_server(("127.0.0.1", 10249))
+print("listening", flush=True)
+signal.pause()
+"""
+
 # The time of day and the time since the start, with what the file says added to them: in seconds, read anew each time.
 CLOCK = """
 #define _GNU_SOURCE
@@ -325,24 +333,40 @@ def test_killed_and_started_again_it_loses_no_packet(node: Node) -> None:
     kube_proxy="the same",
 )
 def test_ports_that_others_have_are_waited_for(node: Node) -> None:
-    first = node.start_agent()
-    node.until(lambda: node.get("http://127.0.0.1:10249/proxyMode") is not None)
-    second = node.start_agent()
+    stranger = node.start(sys.executable, "-c", STRANGER)
+    node.until(lambda: "listening" in node.log.read_text())
+    agent = node.start_agent()
     node.until(lambda: "metricsBindAddress: can't listen on 127.0.0.1:10249" in node.log.read_text())
-    first.send_signal(signal.SIGTERM)
-    first.wait(2 * PATIENCE)
-    assert second.poll() is None
+    stranger.kill()
+    stranger.wait(2 * PATIENCE)
+    assert agent.poll() is None
     node.until(lambda: node.get("http://127.0.0.1:10249/proxyMode") is not None)
 
 
 def test_or_not_if_the_operator_insists(node: Node) -> None:
-    node.start_agent()
-    node.until(lambda: node.get("http://127.0.0.1:10249/proxyMode") is not None)
-    node.config = node.config.with_name("other.yaml")  # not the one that the first one follows
+    node.start(sys.executable, "-c", STRANGER)
+    node.until(lambda: "listening" in node.log.read_text())
     node.write_config(bindAddressHardFail=True)
-    second = node.start_agent()
-    assert second.wait(2 * PATIENCE) == 2
+    assert node.start_agent().wait(2 * PATIENCE) == 2
     assert "can't listen on" in node.log.read_text()
+
+
+@fault(
+    "another agent already runs in the network namespace",
+    place=165,
+    seen="one line names its process; the one that runs goes on alone",
+    well="0.1 s after that one has ended; after a minute the second ends, with exit code 1",
+    kube_proxy="both write, for ever",
+)
+def test_a_second_agent_waits_for_the_first_one_to_end(node: Node) -> None:
+    first = node.start_agent()
+    node.until(lambda: node.serves("10.96.0.80"))
+    second = node.start_agent()
+    node.until(lambda: f"waiting for another svcplane agent, process {first.pid}, to end" in node.log.read_text())
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(2 * PATIENCE) == 0
+    node.until(lambda: node.log.read_text().count("synced") == 2)
+    assert second.poll() is None
 
 
 def test_the_mode_can_be_changed_while_packets_go_on(node: Node) -> None:
