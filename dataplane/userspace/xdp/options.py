@@ -11,6 +11,8 @@ from dataplane.netlink.routing import LinkState
 from dataplane.table import DetectLocal
 from dataplane.userspace.xdp.port import VETH, Where, XdpLimits, XdpPort
 
+_WILD = frozenset("*?[")  #: a name with one of these is a pattern (fnmatch)
+
 
 @dataclass(frozen=True, slots=True)
 class XdpOptions:
@@ -24,7 +26,14 @@ class XdpOptions:
 
     def port(self, pods: DetectLocal) -> XdpPort:
         """A port of this kind. InputError if there can be none here."""
-        return XdpPort(self.selects, pods, where=self.where, limits=self.limits, busy_poll=self.busy_poll)
+        return XdpPort(
+            self.selects,
+            pods,
+            where=self.where,
+            limits=self.limits,
+            busy_poll=self.busy_poll,
+            names=frozenset(name for name in self.interfaces if not _WILD.intersection(name)),
+        )
 
     def selects(self, link: LinkState) -> bool:
         """Whether an interface is one of those that are meant."""

@@ -82,9 +82,11 @@ class XdpPort(Port):
         limits: XdpLimits = XdpLimits(),
         busy_poll: int = 0,
         spins: int = 20,
+        names: frozenset[str] = frozenset(),
     ) -> None:
         """Sockets for the interfaces that are `selected`. `pods` says on which of them
         local pods are. `busy_poll` is in microseconds; `spins` says how often to look for packets before sleeping.
+        `names` should be among them: a warning says if one is not there.
 
         InputError if the kernel has no AF_XDP, or this process may not use it.
         """
@@ -93,6 +95,7 @@ class XdpPort(Port):
         self._wanted: dict[bytes, Wanted] = {}
         self._prefixes: Mapping[bytes, int] = {}
         self._refused: dict[int, str] = {}
+        self._names, self._absent = names, frozenset[str]()
         self._complained = ""
         self._follower: Follower | None = None
         self._polling = Polling() if busy_poll else None
@@ -167,6 +170,7 @@ class XdpPort(Port):
             if index not in self._attached:
                 self._attach(link)
         self._refused = {index: reason for index, reason in self._refused.items() if index in wanted}
+        self._tell_of_absent(self._names - {link.name for link in wanted.values()})
         known = routing(self._channel)
         self._route(known)
         for neighbour in known.neighbours:
@@ -221,6 +225,15 @@ class XdpPort(Port):
                 lib.af_xdp_moderate(self.native, number, queue)
         self._refused.pop(link.index, None)
         self._attached[link.index] = attached
+
+    def _tell_of_absent(self, absent: frozenset[str]) -> None:
+        for name in sorted(absent - self._absent):
+            _LOG.warning(
+                "AF_XDP: interface %s (--xdp-interfaces) is not there, or down: it is used once it is up", name
+            )
+        for name in sorted(self._absent - absent):
+            _LOG.info("AF_XDP: interface %s is there now", name)
+        self._absent = absent
 
     def _open_sockets(self, attached: _Attached, queues: bpf.Map) -> None:
         link = attached.link

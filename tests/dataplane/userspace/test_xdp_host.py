@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -41,6 +43,30 @@ def test_a_second_port_on_one_host_is_refused(network: Network) -> None:
             Node(network["n1"])
     finally:
         first.close()
+
+
+def test_an_interface_that_was_named_is_missed_until_it_is_up(
+    network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    def eventually(told: list[str]) -> None:
+        end = time.monotonic() + 60
+        while caplog.messages != told and time.monotonic() < end:
+            time.sleep(0.02)
+        assert caplog.messages == told
+
+    caplog.set_level(logging.INFO, "dataplane.userspace.xdp.port")
+    machine = network["n1"]
+    node = Node(machine, names=frozenset({"pod-c1", "pod-late"}))
+    missed = "AF_XDP: interface pod-late (--xdp-interfaces) is not there, or down: it is used once it is up"
+    try:
+        eventually([missed])
+        machine.run(["ip", "link", "add", "pod-late", "type", "veth", "peer", "name", "far"])
+        machine.run(["ip", "link", "set", "pod-late", "up"])
+        eventually([missed, "AF_XDP: interface pod-late is there now"])
+        machine.run(["ip", "link", "delete", "pod-late"])
+        eventually([missed, "AF_XDP: interface pod-late is there now", missed])
+    finally:
+        node.close()
 
 
 def test_too_many_frames_are_one_clear_line(network: Network) -> None:
