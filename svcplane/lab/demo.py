@@ -8,8 +8,9 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import lab
 from dataplane.errors import InputError
@@ -28,7 +29,7 @@ from svcplane.lab.up import OUR_AGENT
 
 _MANIFEST = Path(lab.__file__).parents[1] / "examples" / "web.yaml"
 _CONNECTIONS = 300
-_PATIENCE = 20.0
+_PATIENCE = 60.0  #: seconds; a quiet machine needs one
 _BAR = 40
 
 
@@ -79,9 +80,13 @@ class _Demo:
         _title(f"kubectl would say: apply -f {_MANIFEST.name}")
         for applied in apply(self._client, load([str(_MANIFEST)])):
             _say(str(applied))
-        _wait("the pods are ready", lambda: self._ready_replicas() == 3)
-        for pod in self._client.request("GET", path_of(PODS, "default"))["items"]:
+        _wait("the pods are ready", lambda: self._ready_replicas() == 3 and all(map(_is_ready, self._pods())))
+        for pod in self._pods():
             _say(f"pod {pod['metadata']['name']:<22} {pod['status']['podIP']:<12} on {pod['spec']['nodeName']}")
+
+    def _pods(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._client.request("GET", path_of(PODS, "default"))["items"]
+        return found
 
     def _ready_replicas(self) -> int:
         status = self._client.get(DEPLOYMENTS, "default", "web").get("status", {})
@@ -183,6 +188,11 @@ def _bars(counts: Counter[str]) -> None:
     most = max(counts.values(), default=1)
     for pod, count in sorted(counts.items()):
         _say(f"{pod:<22} {count:>4}  {'█' * round(_BAR * count / most)}")
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def _wait(what: str, condition: Callable[[], bool]) -> float:
