@@ -13,7 +13,7 @@ from bench.harness.contenders import CEILING
 from bench.harness.results import Measured, Results
 from bench.harness.statistics import FEWEST, sign_interval, spread, unpaired_ratio
 from bench.harness.verdict import Judgement, Verdict, verdict
-from bench.page.summary import chapters, digits, in_one_line, told
+from bench.page.summary import chapters, digits, disturbed, in_one_line, told
 
 Key = tuple[str, str, str, str, int]
 
@@ -28,6 +28,9 @@ def compare(before: Results, after: Results) -> str:
 
 
 def _lines(before: Results, after: Results) -> Iterator[str]:
+    for which, run in (("before", before), ("now", after)):
+        if remark := disturbed(run):
+            yield f"{which}: {remark}"
     for name in sorted(before.machine.keys() & after.machine.keys() - OF_ONE_RUN):
         if before.machine[name] != after.machine[name]:
             yield f"machine: {name} was {before.machine[name]}, is {after.machine[name]}"

@@ -192,6 +192,12 @@ def test_a_run_compared_with_itself_has_not_changed(run: Results) -> None:
     ]
 
 
+def test_a_run_on_a_machine_that_was_not_quiet_is_told_where_it_is_compared(run: Results) -> None:
+    busy = replace(run, machine=run.machine | {"busy before": "60%"})
+    assert compare(run, busy).startswith("now: The machine was not quiet (60% of its time")
+    assert compare(busy, run).startswith("before: The machine was not quiet")
+
+
 def test_what_became_slower_is_told_and_what_only_wavers_is_not(run: Results) -> None:
     def later(m: Measured) -> Measured:
         factor = 0.5 if m.contender == OURS and m.metric is RATE and m.services == 10 else 1.03
