@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from graphlib import TopologicalSorter
 
 from dataplane.iptables.chain import TABLES, Chain, Rules
 from dataplane.iptables.skeleton import Guest
@@ -77,9 +76,18 @@ def _parts(names: Sequence[str], most: int) -> Iterator[Sequence[str]]:
 
 
 def _leaves_first(chains: Mapping[str, Rules]) -> list[str]:
-    """The names of these chains, each after those of them that its rules lead to."""
-    leads_to = {name: [_target(rule) for rule in rules] for name, rules in chains.items()}
-    return [name for name in TopologicalSorter(leads_to).static_order() if name in chains]
+    """The names of these chains, each after those of them that its rules lead to, and as near to them as can be."""
+    found: dict[str, None] = {}
+
+    def visit(name: str) -> None:  # as deep as packets jump, which is not far
+        if name in chains and name not in found:
+            for rule in chains[name]:
+                visit(_target(rule))
+            found[name] = None
+
+    for name in chains:
+        visit(name)
+    return list(found)
 
 
 def _target(rule: str) -> str:
