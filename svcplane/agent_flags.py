@@ -146,6 +146,10 @@ def given_fields(args: argparse.Namespace) -> Mapping[str, Any]:
     return {name.removeprefix(_PREFIX): value for name, value in vars(args).items() if name.startswith(_PREFIX)}
 
 
+#: kube-proxy's, where no file says anything: the default of --iptables-min-sync-period. In a file it is 0.
+_IPVS_MIN_SYNC_PERIOD = Duration(1)
+
+
 def from_flags(args: argparse.Namespace) -> KubeProxyConfiguration:
     """The configuration without a file. The deprecated port flags count where the address is not given.
 
@@ -162,6 +166,7 @@ def from_flags(args: argparse.Namespace) -> KubeProxyConfiguration:
     for path, value in tuple(given.items()):
         if path.startswith("nftables."):
             given.setdefault(path.replace("nftables.", "iptables.", 1), value)
+    given.setdefault("ipvs.minSyncPeriod", _IPVS_MIN_SYNC_PERIOD)
     return _with(KubeProxyConfiguration(), given)
 
 
@@ -263,6 +268,7 @@ This page is made from the table that reads them (`svcplane.agent_flags`), and a
 - `--masquerade-all`, `--iptables-sync-period` and `--iptables-min-sync-period` give the values of nftables mode and of
   iptables mode alike, and so does `--masquerade-bit`, but for `--iptables-masquerade-bit`. That one, `--sync-period`,
   `--min-sync-period`, `--iptables-variant` and `--iptables-layout` are our own names.
+- `--ipvs-min-sync-period` is 1s where there is no `--config`, as kube-proxy has it; the table has the file's default.
 
 | Flag | Field | Default | Meaning | Here |
 |---|---|---|---|---|"""

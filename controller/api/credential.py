@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from controller import small_file
 from controller.api.errors import CredentialError
 
 #: Either the content itself, or the file that holds it. Files are read again now and then: they are rotated.
@@ -22,7 +23,7 @@ def read(source: Source) -> bytes:
     if isinstance(source, bytes):
         return source
     try:
-        return source.read_bytes()
+        return small_file.read(source)
     except OSError as error:
         raise CredentialError(f"cannot read {source}: {error.strerror}") from error
 

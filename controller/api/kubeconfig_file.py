@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
+from controller import small_file
 from controller.api.credential import Source
 from controller.api.errors import CredentialError
 from dataplane.errors import InputError
@@ -194,7 +195,7 @@ def _listing(names: Mapping[str, object]) -> str:
 def _parse(path: Path) -> _File:
     place = Place(path)
     try:
-        content = yaml.safe_load(path.read_bytes())
+        content = yaml.safe_load(small_file.read(path))
     except OSError as error:
         raise place.wrong(f"cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

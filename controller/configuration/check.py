@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from controller.configuration.addresses import listen_address
@@ -12,6 +13,8 @@ from dataplane.errors import InputError
 from dataplane.ipvs.servers import SCHEDULERS
 
 MODES = ("nftables", "iptables", "ipvs", "userspace")
+_LONGEST_NODE_NAME = 253
+_NODE_NAME = re.compile(r"{0}(\.{0})*".format(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"))
 _LONGEST_INTERFACE_NAME = 15  # IFNAMSIZ without the zero at its end
 
 _RANGES = {
@@ -47,8 +50,13 @@ def _words(configuration: KubeProxyConfiguration) -> Iterator[tuple[str, str]]:
         yield "mode", f"{mode!r} is none of {', '.join(MODES)}"
     if mode == "ipvs" and (configuration.ipvs.scheduler or SCHEDULERS[0]) not in SCHEDULERS:
         yield "ipvs.scheduler", f"{configuration.ipvs.scheduler!r} is none of {', '.join(SCHEDULERS)}"
-    if configuration.hostname_override and not configuration.hostname_override.strip():
-        yield "hostnameOverride", "is blank"
+    if configuration.hostname_override:
+        name = configuration.hostname_override.strip().lower()
+        if not name:
+            yield "hostnameOverride", "is blank"
+        elif len(name) > _LONGEST_NODE_NAME or not _NODE_NAME.fullmatch(name):
+            expected = f"letters, digits, - and ., as RFC 1123 has it, at most {_LONGEST_NODE_NAME} characters"
+            yield "hostnameOverride", f"{name!r} can be no node's name (expected {expected})"
     if configuration.logging.format not in ("text", "json"):
         yield "logging.format", f"{configuration.logging.format!r} is neither text nor json"
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from controller import small_file
 from controller.configuration.duration import Duration
 from controller.configuration.schema import API_VERSION, KIND, KubeProxyConfiguration
 from dataplane.errors import InputError
@@ -28,7 +29,7 @@ _EMPTY_IS_DEFAULT = {
 def read_file(path: Path) -> tuple[KubeProxyConfiguration, list[str]]:
     """The configuration in a file, and what was left out of it, in words. InputError if it can't be used."""
     try:
-        text = path.read_text()
+        text = small_file.read(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--config: can't read {path}: {getattr(error, 'strerror', None) or error}") from error
     try:

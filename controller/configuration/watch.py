@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from controller import small_file
+
 SECONDS = 2.0  #: between two looks
 
 
@@ -26,6 +28,6 @@ async def contents(path: Path, seconds: float = SECONDS) -> AsyncIterator[str]:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text()
+        return small_file.read(path).decode()
     except (OSError, UnicodeDecodeError):
         return None

@@ -55,14 +55,15 @@ windowsRunAsService winkernel
 """
 
 
-# Their defaults, where they are not empty, false or 0. Two are our own, on purpose: the mode and how soon it syncs.
+# Their defaults without a file, where they are not empty, false or 0. Two are our own, on purpose: the mode and how
+# soon it syncs.
 DEFAULTS_OF_KUBE_PROXY = {
     "bindAddress": "0.0.0.0", "clientConnection.burst": "10", "clientConnection.qps": "5",
     "clientConnection.contentType": "application/vnd.kubernetes.protobuf", "configSyncPeriod": "15m0s",
     "conntrack.maxPerCore": "32768", "conntrack.min": "131072", "conntrack.tcpCloseWaitTimeout": "1h0m0s",
     "conntrack.tcpEstablishedTimeout": "24h0m0s", "detectLocalMode": "ClusterCIDR",
     "healthzBindAddress": "0.0.0.0:10256", "iptables.localhostNodePorts": "true", "iptables.masqueradeBit": "14",
-    "iptables.minSyncPeriod": "1s", "iptables.syncPeriod": "30s", "ipvs.syncPeriod": "30s",
+    "iptables.minSyncPeriod": "1s", "iptables.syncPeriod": "30s", "ipvs.minSyncPeriod": "1s", "ipvs.syncPeriod": "30s",
     "logging.flushFrequency": "5s", "logging.format": "text", "metricsBindAddress": "127.0.0.1:10249",
     "mode": "iptables", "nftables.masqueradeBit": "14", "nftables.minSyncPeriod": "1s", "nftables.syncPeriod": "30s",
     "oomScoreAdj": "-999",
@@ -140,6 +141,12 @@ def test_in_iptables_mode_it_is_as_kube_proxy_s_iptables_mode() -> None:
     assert (options.pace.minimum, options.pace.retry_most) == (1.0, 30.0)
     assert options.node.node_port_addresses == ()
     assert options.mode == "iptables"
+
+
+def test_ipvs_mode_waits_a_second_between_syncs_unless_a_file_or_a_flag_says_otherwise(file: Path) -> None:
+    assert configured("--proxy-mode=ipvs").ipvs.min_sync_period.seconds == 1.0
+    assert configured("--proxy-mode=ipvs", "--ipvs-min-sync-period=0").ipvs.min_sync_period.seconds == 0.0
+    assert configured(write(file, mode="ipvs")).ipvs.min_sync_period.seconds == 0.0
 
 
 def test_flags_of_the_rules_count_in_iptables_mode_too() -> None:
@@ -224,6 +231,9 @@ class TestAFlag:
             (("--nodeport-addresses=primary,10.0.0.0/8",), "--nodeport-addresses: 'primary' can't be combined"),
             (("--logging-format=xml",), "--logging-format: 'xml' is neither text nor json"),
             (("--hostname-override= ",), "--hostname-override: is blank"),
+            (("--hostname-override=Ünode",), "--hostname-override: 'ünode' can be no node's name (expected letters"),
+            (("--hostname-override=n1.",), "--hostname-override: 'n1.' can be no node's name (expected letters"),
+            (("--config=/dev/zero",), "--config: can't read /dev/zero: it is longer than 4 MiB"),
             (("--iptables-variant=new",), "--iptables-variant: 'new' is none of auto, nft, legacy"),
             (("--iptables-layout=round",), "--iptables-layout: 'round' is none of kube-proxy, tree"),
         ],
