@@ -54,7 +54,7 @@ def flood(entrant: Entrant, seconds: float, *, full: bool) -> Sample:
     return {
         delivered: arrived / sent["seconds"],
         answers: lived["asking"]["count"] / lived["seconds"],
-        lost: lived["reset"] + lived["timed_out"],
+        lost: lived["lost"],
     }
 
 

@@ -1,7 +1,8 @@
 """What if SYNs pour in that nobody means?
 
 Connections begin at the Services from everywhere, and none goes on (a SYN flood, RFC 4987), until whatever is kept of
-connections is full. Meanwhile a few that were established before go on asking.
+connections is full. Meanwhile a few that were established before go on asking; one that waits for an answer for three
+seconds, or is reset, is lost.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def flooded(entrant: Entrant, seconds: int) -> Sample:
     entrant.world.node.run(["conntrack", "-F"])
     return {
         answers: lived["asking"]["count"] / lived["seconds"],
-        lost: sum(lived[how] for how in ("reset", "timed_out", "refused", "unreachable")),
+        lost: lived["lost"],
         sent: flooding["taken"] / flooding["seconds"],
     }
 

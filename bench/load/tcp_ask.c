@@ -53,6 +53,7 @@ struct client {
 	struct histogram asking;
 	uint64_t answers[ANSWERS]; /* requests that each backend has answered */
 	uint64_t failures[FAILURES];
+	uint64_t lost; /* failures of connections that were established */
 	uint64_t opened;
 	uint64_t finished;
 	uint64_t late;
@@ -82,6 +83,7 @@ static void fail_connection(struct client *client, struct connection *connection
 									: UNREACHABLE;
 
 	client->failures[failure]++;
+	client->lost += connection->connected;
 	close_connection(connection);
 }
 
@@ -235,12 +237,12 @@ static void print_figures(const struct client *client, double seconds, double bu
 	const char *between = "";
 
 	printf("{\"finished\": %llu, \"opened\": %llu, \"late\": %llu, \"refused\": %llu, \"reset\": %llu, "
-	       "\"unreachable\": %llu, \"timed_out\": %llu, \"seconds\": %.6f, \"busy\": %.4f, \"ceiling\": %.0f, "
+	       "\"unreachable\": %llu, \"timed_out\": %llu, \"lost\": %llu, \"seconds\": %.6f, \"busy\": %.4f, \"ceiling\": %.0f, "
 	       "\"waiting_us\": %.3f, ",
 	       (unsigned long long)client->finished, (unsigned long long)client->opened,
 	       (unsigned long long)client->late, (unsigned long long)client->failures[REFUSED],
 	       (unsigned long long)client->failures[RESET], (unsigned long long)client->failures[UNREACHABLE],
-	       (unsigned long long)client->failures[TIMED_OUT], seconds, busy / seconds,
+	       (unsigned long long)client->failures[TIMED_OUT], (unsigned long long)client->lost, seconds, busy / seconds,
 	       busy > 0 ? (double)client->asking.count / busy : 0, (double)waiting / 1000);
 	histogram_print(&client->connecting, "connecting");
 	printf(", ");

@@ -51,7 +51,7 @@ DIRECT = "direct"  #: written by packets: who asks backends themselves, and whom
 
 DIRECT_SECONDS, _MOST_DIRECT = 60, 65536
 
-_OR_DROP, _OR_PASS = "queue", "queue-or-pass"  #: chains that have packets wait
+_OR_DROP, _OR_PASS = "to-engine", "to-engine-or-pass"  #: chains that have packets wait
 TAKING = ("take", _OR_DROP, _OR_PASS)
 """The chains that bring packets to the engine."""
 
