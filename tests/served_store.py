@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from lab.api.server import ApiServer
 from lab.api.store import Store
+from patience import PATIENCE
 
 T = TypeVar("T")
 
@@ -28,7 +29,7 @@ class Served:
         self._thread.start()
         listening = listening or socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        asyncio.run_coroutine_threadsafe(self.server.start([listening]), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self.server.start([listening]), self._loop).result(PATIENCE)
 
     def call(self, work: Callable[[], T]) -> T:
         """Do this in the server's thread."""
@@ -36,11 +37,11 @@ class Served:
         async def do() -> T:
             return work()
 
-        return asyncio.run_coroutine_threadsafe(do(), self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(do(), self._loop).result(PATIENCE)
 
     def run(self, work: Coroutine[None, None, T]) -> T:
         """Run this in the server's thread."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
     @property
     def watches(self) -> list[object]:
@@ -48,7 +49,7 @@ class Served:
         return self.call(lambda: list(self.server.faults.watches))
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.server.stop(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self.server.stop(), self._loop).result(PATIENCE)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
         self._loop.close()

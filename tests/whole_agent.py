@@ -26,6 +26,8 @@ from dataplane.traffic import Taken
 from lab.api import registry
 from lab.api.server import ApiServer
 from lab.api.store import Store
+from patience import PATIENCE
+from ports import own_port
 
 NODE, SERVICE, SLICE = registry.NODES, registry.SERVICES, registry.ENDPOINT_SLICES
 
@@ -127,7 +129,7 @@ class Scene:
         await self.server.start([socket.create_server(("127.0.0.1", self.port))])
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not condition():
                 await asyncio.sleep(0.002)
 
@@ -160,8 +162,8 @@ def with_agent(
 async def _scene(
     store: Store, dataplane: FakeDataplane, silence: float, node_options: dict[str, Any]
 ) -> AsyncIterator[Scene]:
-    listening = socket.create_server(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
+    port = own_port()  # it is left and taken again
+    listening = socket.create_server(("127.0.0.1", port))
     server = ApiServer(store)
     await server.start([listening])
     node = NodeOptions(**{"name": "n1", "cluster_cidrs": ("10.244.0.0/16",), **node_options})

@@ -24,6 +24,8 @@ from fault import fault
 from lab.api import registry
 from lab.api.server import ApiServer
 from lab.api.store import Store
+from patience import PATIENCE
+from ports import own_port
 from whole_agent import FAST, NODE, SERVICE, SLICE, WEB, Scene, endpoints, node, service, with_agent
 
 
@@ -176,8 +178,7 @@ def test_packets_meet_what_the_objects_say() -> None:
 @pytest.mark.parametrize("path", ["/healthz", "/livez"])
 def test_health_is_served_as_kube_proxy_serves_it(path: str) -> None:
     async def main() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = own_port()
         store = Store()
         store.create(NODE, node())
         store.update(NODE, node(), subresource="status")
@@ -189,7 +190,7 @@ def test_health_is_served_as_kube_proxy_serves_it(path: str) -> None:
         async with Client(access) as client, aiohttp.ClientSession() as session:
             dataplane = FakeDataplane()
             task = asyncio.create_task(Agent(options, client, dataplane).run())
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while not dataplane.tables:
                     await asyncio.sleep(0.002)
                 await asyncio.sleep(0.05)
@@ -227,7 +228,7 @@ def test_a_load_balancer_is_told_how_many_endpoints_are_here() -> None:
         async with aiohttp.ClientSession() as session:
 
             async def until_told(code: int, count: int) -> None:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE):
                     while True:
                         with contextlib.suppress(aiohttp.ClientConnectionError):
                             async with session.get(f"http://127.0.0.1:{port}/") as answer:

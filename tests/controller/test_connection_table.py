@@ -15,6 +15,7 @@ from controller.fullness import QUIET, Fullness
 from controller.metrics_packets import PacketMetrics
 from dataplane.conntrack_room import Room
 from lab.api import registry
+from patience import PATIENCE
 from whole_agent import NODE, SERVICE, SLICE, FakePackets, FakeRoom, Scene, endpoints, node, service, with_agent
 
 
@@ -99,7 +100,7 @@ def test_the_node_hears_of_the_engines_flow_table_in_the_same_way(monkeypatch: p
     async def fill_and_empty() -> None:
         metrics = PacketMetrics(packets, lambda severity, reason, *_: told.append((severity, reason)))
         task = asyncio.create_task(metrics.run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             for flows, heard in ((999, 0), (1000, 1), (10, 2)):
                 packets.flows = flows
                 while len(told) < heard:

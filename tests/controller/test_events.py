@@ -16,6 +16,7 @@ from controller.events import SERIES_SECONDS, WARNING, EventRecorder, Regarding
 from lab.api import registry
 from lab.api.server import ApiServer
 from lab.api.store import Store
+from patience import PATIENCE
 
 WEB = Regarding("Service", "default", "web", "uid-of-web")
 
@@ -35,7 +36,7 @@ class Desk:
         return list(self.store.list(registry.CORE_EVENTS)[0])
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not condition():
                 await asyncio.sleep(0.002)
 

@@ -17,6 +17,7 @@ from controller.health_check_servers import HealthCheckServers
 from controller.objects import EndpointSlice, Service
 from dataplane.table import Family
 from fault import fault
+from ports import own_port
 
 LOCAL: Mapping[str, Any] = {"external_traffic_policy": "Local", "health_check_node_port": 32000, "vips": (VIP,)}
 
@@ -70,12 +71,6 @@ WEB, SHOP = ("default", "web"), ("default", "shop")
 HERE = frozenset({"127.0.0.1"})
 
 
-def free_port(address: str = "127.0.0.1") -> int:
-    with socket.create_server((address, 0)) as found:
-        number: int = found.getsockname()[1]
-        return number
-
-
 def check(number: int, count: int = 1) -> tuple[HealthCheck, ...]:
     return (HealthCheck(Family.IPV4, number, count),)
 
@@ -116,7 +111,7 @@ def body(count: int, healthy: bool = True, name: str = "web") -> dict[str, Any]:
 
 
 def test_the_answer_follows_the_endpoints_and_the_proxy() -> None:
-    number = free_port()
+    number = own_port()
 
     async def act(desk: Desk) -> None:
         await desk.servers.update({WEB: check(number, 0)}, HERE)
@@ -134,7 +129,7 @@ def test_the_answer_follows_the_endpoints_and_the_proxy() -> None:
 
 
 def test_any_method_and_any_path_is_answered() -> None:
-    number = free_port()
+    number = own_port()
 
     async def act(desk: Desk) -> None:
         await desk.servers.update({WEB: check(number)}, HERE)
@@ -145,7 +140,7 @@ def test_any_method_and_any_path_is_answered() -> None:
 
 
 def test_services_come_go_and_move_independently() -> None:
-    first, second, third = free_port(), free_port(), free_port()
+    first, second, third = own_port(), own_port(), own_port()
 
     async def act(desk: Desk) -> None:
         await desk.servers.update({WEB: check(first, 1), SHOP: check(second, 2)}, HERE)
@@ -159,7 +154,7 @@ def test_services_come_go_and_move_independently() -> None:
 
 
 def test_it_listens_only_where_node_ports_answer() -> None:
-    number = free_port()
+    number = own_port()
 
     async def act(desk: Desk) -> None:
         await desk.servers.update({WEB: check(number)}, frozenset({"127.0.0.2", "::1"}))
@@ -180,7 +175,7 @@ def test_it_listens_only_where_node_ports_answer() -> None:
 )
 def test_a_port_that_is_taken_is_told_once_and_tried_again() -> None:
     async def act(desk: Desk) -> None:
-        with socket.create_server(("127.0.0.2", 0)) as other:
+        with socket.create_server(("127.0.0.2", own_port("127.0.0.2"))) as other:
             number = other.getsockname()[1]
             both = frozenset({"127.0.0.1", "127.0.0.2"})
             await desk.servers.update({WEB: check(number)}, both)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from controller.interfaces import watch_interface_addresses
+from patience import PATIENCE
 
 pytestmark = pytest.mark.kernel
 
@@ -22,7 +23,7 @@ def test_addresses_are_told_at_the_start_and_whenever_one_comes_or_goes(in_new_n
     told: list[frozenset[str]] = []
 
     async def expect(addresses: set[str]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not told or told[-1] != addresses:
                 await asyncio.sleep(0.002)
 

@@ -20,6 +20,7 @@ from controller.api.errors import ApiServerError, GarbageError, RefusedError, Un
 from controller.api.reflector import Reflector
 from controller.api.resources import Resource
 from controller.objects import ObjectKey, Service
+from patience import PATIENCE
 from scripted_api import PATH, ScriptedApi, serving, status
 
 SERVICES = Resource(PATH, Service)
@@ -61,7 +62,7 @@ class Running:
     errors: list[ApiServerError | None]  # what was wrong at each pause
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not condition():
                 await asyncio.sleep(0.002)
 
@@ -499,7 +500,7 @@ def test_what_was_seen_of_a_kind_stays_when_our_role_loses_it() -> None:
         async with serving(api.handle) as url, Client(Access(url)) as client:
             reflector = Reflector(client, Resource(PATH, Service, optional=True), sink, backoff=Backoff(0.001, 0.01))
             task = asyncio.create_task(reflector.run())
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while not reflector.connected:
                     await asyncio.sleep(0.002)
                 api.answers += [web.json_response(status(403, "Forbidden"), status=403) for _ in range(5)]
@@ -522,7 +523,7 @@ def test_a_server_that_is_not_there_yet_is_waited_for() -> None:
         async with Client(Access(url)) as client:
             reflector = Reflector(client, SERVICES, sink, backoff=Backoff(0.001, 0.01))
             task = asyncio.create_task(reflector.run())
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while reflector.last_error is None:
                     await asyncio.sleep(0.002)
             assert isinstance(reflector.last_error, UnreachableError)
@@ -541,7 +542,7 @@ def test_an_error_of_the_sink_is_not_taken_for_one_of_the_server() -> None:
         api = ScriptedApi()
         async with serving(api.handle) as url, Client(Access(url)) as client:
             task = asyncio.create_task(Reflector(client, SERVICES, Full()).run())
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while not api.watched:
                     await asyncio.sleep(0.002)
                 api.put("web", 80)

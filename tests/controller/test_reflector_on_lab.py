@@ -19,6 +19,8 @@ from controller.objects import LABEL_PROXY_NAME, ObjectKey, Service
 from lab.api import registry
 from lab.api.server import ApiServer
 from lab.api.store import Store
+from patience import PATIENCE
+from ports import own_port
 
 
 class Versions:
@@ -38,9 +40,9 @@ class Versions:
 
 
 @contextlib.asynccontextmanager
-async def serving(store: Store, port: int = 0) -> AsyncIterator[tuple[ApiServer, int]]:
-    """The lab's API server on a port of 127.0.0.1 (0: any that is free)."""
-    listening = socket.create_server(("127.0.0.1", port))
+async def serving(store: Store, port: int | None = None) -> AsyncIterator[tuple[ApiServer, int]]:
+    """The lab's API server on a port of 127.0.0.1."""
+    listening = socket.create_server(("127.0.0.1", port or own_port()))
     server = ApiServer(store)
     await server.start([listening])
     try:
@@ -50,7 +52,7 @@ async def serving(store: Store, port: int = 0) -> AsyncIterator[tuple[ApiServer,
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.002)
 

@@ -15,6 +15,7 @@ from controller.configuration.fields import without_effect
 from controller.configuration.schema import KubeProxyConfiguration
 from controller.configuration.watch import contents
 from dataplane.errors import InputError
+from patience import PATIENCE
 
 HEAD = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n"
 
@@ -199,7 +200,7 @@ def test_a_file_that_changes_is_noticed_however_it_is_replaced(tmp_path: Path) -
         link.unlink()  # not there for a while: nothing new
         await asyncio.sleep(0.01)
         link.symlink_to(folders[1] / "config")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             assert await first == "2"
             second = asyncio.ensure_future(anext(news))
             await asyncio.sleep(0.01)

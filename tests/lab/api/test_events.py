@@ -10,6 +10,7 @@ import pytest
 
 from lab.api.registry import CORE_EVENTS
 from lab.api.store import Store
+from patience import PATIENCE
 from served_store import Served
 
 CORE = "/api/v1/namespaces/default/events"
@@ -30,7 +31,7 @@ EVENT = {
 def send(served: Served, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(served.url + path, data, {"Content-Type": kind}, method=method)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         return json.loads(answer.readline() if "watch" in path else answer.read())
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from lab.api.registry import CONFIG_MAPS, NAMESPACES, PODS
+from patience import PATIENCE
 from served_store import Served
 
 CONFIG_MAPS_PATH = "/api/v1/namespaces/default/configmaps"
@@ -31,7 +32,7 @@ class Client:
         headers = {"Content-Type": kind} | ({"Accept": accept} if accept else {})
         request = urllib.request.Request(self._served.url + path, data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 raw, code, got = answer.read(), answer.status, answer.headers
         except urllib.error.HTTPError as refused:
             raw, code, got = refused.read(), refused.code, refused.headers
@@ -46,7 +47,7 @@ class Client:
 
     def watch(self, path: str, lines: int) -> list[Any]:
         """The first events of a watch."""
-        with urllib.request.urlopen(self._served.url + path, timeout=10) as answer:
+        with urllib.request.urlopen(self._served.url + path, timeout=PATIENCE) as answer:
             return [json.loads(answer.readline()) for _ in range(lines)]
 
 
@@ -56,8 +57,11 @@ def client(served: Served) -> Client:
 
 
 def eventually(holds: Callable[[], bool]) -> bool:
-    """Whether this comes to hold within ten seconds."""
-    return any(holds() or time.sleep(0.02) for _ in range(500))
+    """Whether this comes to hold, within patience."""
+    end = time.monotonic() + PATIENCE
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.02)
+    return holds()
 
 
 def config_map(name: str, **data: str) -> dict[str, Any]:
@@ -300,12 +304,12 @@ class TestWatches:
 
     def test_it_ends_when_the_time_is_up(self, served: Served) -> None:
         url = f"{served.url}/api/v1/namespaces?watch=true&timeoutSeconds=1&labelSelector=no"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             assert (answer.status, answer.read()) == (200, b"")
 
     def test_it_ends_when_the_client_goes(self, served: Served) -> None:
         host, port = served.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
+        with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
             connection.sendall(b"GET /api/v1/namespaces?watch=true HTTP/1.1\r\nHost: x\r\n\r\n")
             connection.recv(65536)
             assert len(served.watches) == 1
@@ -325,7 +329,7 @@ class TestWatches:
     def test_one_that_falls_behind_gets_an_error_event(self, client: Client, served: Served) -> None:
         version = served.store.version
         url = f"{served.url}{CONFIG_MAPS_PATH}?watch=true&resourceVersion={version}"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
 
             def change_and_forget() -> None:
                 served.store.create(CONFIG_MAPS, config_map("a"))
@@ -339,7 +343,7 @@ class TestWatches:
         for name in "ab":
             client.send("POST", CONFIG_MAPS_PATH, config_map(name))
         request = urllib.request.Request(f"{served.url}{CONFIG_MAPS_PATH}?watch=true", headers={"Accept": TABLE})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             first, second = (json.loads(answer.readline())["object"] for _ in range(2))
         assert [c["name"] for c in first["columnDefinitions"]] == ["Name", "Data", "Age"]
         assert second["columnDefinitions"] is None
@@ -359,7 +363,7 @@ class TestFaults:
 
     def test_a_watch_can_be_made_to_say_anything_or_nothing(self, served: Served) -> None:
         url = f"{served.url}{CONFIG_MAPS_PATH}?watch=true"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             assert served.run(served.server.faults.say(b"garbage\n")) == 1
             assert answer.readline() == b"garbage\n"
             served.server.faults.mute = True
@@ -369,7 +373,7 @@ class TestFaults:
 
     def test_a_dropped_watch_ends_in_the_middle(self, served: Served) -> None:
         host, port = served.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
+        with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
             connection.sendall(b"GET /api/v1/namespaces?watch=true HTTP/1.1\r\nHost: x\r\n\r\n")
             received = connection.recv(65536)
             assert served.call(served.server.faults.drop_watches) == 1
