@@ -40,6 +40,7 @@ UNITS = (
     "held",
     "decision",
     "engine",
+    "batch",
     "restore",
     "durable",
     "access",

@@ -5,9 +5,6 @@
 #include <string.h>
 
 #include "icmp.h"
-#include "known.h"
-#include "pick.h"
-#include "plain.h"
 
 /**
  * DOC: Theory of operation
@@ -16,13 +13,7 @@
  * nobody for the time: all that comes with the call. So the same code runs behind a packet socket, over a file, and
  * in a test, and a run can be repeated exactly.
  *
- * A packet alone would wait for memory three times: for its bucket of the index and for the two lines of its flow.
- * A batch waits together: first all packets are read and their buckets asked for; then the buckets, which have come
- * meanwhile, tell which flows to ask for (and these, where they are counted), and where there is none, which frontend,
- * then which pool, then which backends. What decides among these is drawn then, so that the line in which its connections
- * are counted and the bucket for its answers are asked for as well. Then all is there, and each packet is decided and
- * written. The last part is done packet by packet and in order, because one packet may make the flow that the next
- * belongs to.
+ * Many packets wait for memory together, and are decided about one after the other, in order: see batch.c.
  *
  * There are two tables of Services. Packets are looked up in the one in force; the other is changed meanwhile, perhaps
  * by another thread, and between two batches they change places:
@@ -84,7 +75,7 @@ struct engine *engine_create(const struct engine_config *config)
 
 	engine->arena = arena;
 	engine->key = config->key;
-	engine->hash = hash_batch_best();
+	engine->batch.hash = hash_batch_best();
 	engine->random.key = config->seed;
 	engine->flows.timeouts = config->timeouts;
 	engine->affinities.key = config->key;
@@ -264,17 +255,6 @@ bool engine_settle(struct engine *engine, uint32_t entries)
 	return settling->flow == 0 && settling->client == 0;
 }
 
-/* Where a packet of the batch begins; a packet that is not in the memory is one of no bytes. */
-static uint8_t *locate(uint8_t *memory, size_t size, struct engine_packet *packet)
-{
-	if (packet->room < packet->length || (uint64_t)packet->offset + packet->room > size) {
-		if ((uint64_t)packet->offset + packet->length > size)
-			packet->offset = packet->length = 0;
-		packet->room = packet->length;
-	}
-	return memory + packet->offset;
-}
-
 /* Tells the sender of a rejected packet. */
 static void answer(struct engine *engine, const struct packet *packet, uint8_t *data, struct engine_packet *described)
 {
@@ -369,109 +349,6 @@ bool engine_release(struct engine *engine, uint8_t *memory, size_t size, struct 
 	return true;
 }
 
-/* Draws for a packet that may open a flow, and asks for what the backend that it will probably get makes it need. */
-static void fetch_pick(struct engine *engine, struct decision_hint *hint, const struct packet *packet)
-{
-	const struct service_table *table = engine_table(engine);
-	const struct service_pool *pool = service_likely_pool(table, hint->frontend);
-	const struct service_backend *backend = NULL;
-	struct tuple reply = tuple_reversed(&packet->tuple);
-
-	hint->chance = random_draw(&engine->random);
-	if (pool)
-		backend = pick_prefetch(table, pool, engine->flows.tallies, hint->hash, hint->chance);
-	hint->backend = backend;
-	if (!backend)
-		return;
-	reply.source = backend->address;
-	reply.source_port = backend->port;
-	hint->reply = tuple_hash(&engine->key, &reply);
-	index_prefetch(&engine->flows.index, hint->reply);
-}
-
-/* Asks for what the packets of a batch will need, step by step: each step reads what the one before it asked for. */
-static void fetch(struct engine *engine, size_t count)
-{
-	const struct service_table *table = engine_table(engine);
-	struct decision_hint *opening[ENGINE_BATCH];
-	size_t openings = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		struct decision_hint *hint = &engine->hints[i];
-
-		hint->reference = INDEX_NONE;
-		hint->backend = NULL;
-		if (engine->packets[i].kind != PACKET_TRANSPORT)
-			continue;
-		hint->reference = flow_prefetch(&engine->flows, hint->hash);
-		if (hint->reference != INDEX_NONE)
-			continue;
-		hint->service = service_hash_for(table, &engine->packets[i].tuple);
-		index_prefetch(&table->frontend_index, hint->service);
-		opening[openings++] = hint;
-	}
-	for (size_t i = 0; i < openings; i++) {
-		opening[i]->frontend = service_prefetch(table, opening[i]->service);
-		if (opening[i]->frontend == INDEX_NONE)
-			opening[i--] = opening[--openings];
-	}
-	for (size_t i = 0; i < openings; i++)
-		service_prefetch_pool(table, opening[i]->frontend);
-	for (size_t i = 0; i < openings; i++)
-		service_prefetch_backends(table, opening[i]->frontend);
-	/* Where there is no flow, that of entry 0, which is never used. */
-	for (size_t i = 0; i < count; i++)
-		flow_prefetch_tally(&engine->flows, engine->hints[i].reference);
-	for (size_t i = 0; i < openings; i++)
-		fetch_pick(engine, opening[i], &engine->packets[opening[i] - engine->hints]);
-}
-
-/* Hashes the tuples of the batch that are of a family, each of so many words, and asks for where their flows would be. */
-static void hash_family(struct engine *engine, size_t count, uint8_t family, size_t words)
-{
-	uint32_t hashes[HASH_BATCH];
-
-	engine->hash(&engine->key, &engine->tuples[family == TUPLE_IPV6], words, count, hashes);
-	for (size_t i = 0; i < count; i++) {
-		const struct packet *packet = &engine->packets[i];
-
-		if (packet->kind != PACKET_TRANSPORT || packet->tuple.family != family)
-			continue;
-		engine->hints[i].hash = hashes[i];
-		index_prefetch(&engine->flows.index, hashes[i]);
-	}
-}
-
-/* Finds out what the packets of a batch are. */
-static void read_all(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets, size_t count,
-		     enum packet_link link)
-{
-	uint64_t bytes = 0;
-	unsigned int of[2] = {0};
-
-	for (size_t i = 0; i < count; i++) {
-		struct packet *packet = &engine->packets[i];
-		uint8_t *data = locate(memory, size, &packets[i]);
-
-		bytes += packets[i].length;
-		if (!plain_parse(packet, data, packets[i].length, link))
-			packet_parse(packet, data, packets[i].length, link);
-		packet->is_unfinished = packets[i].flags & ENGINE_UNFINISHED;
-		if (packet->kind != PACKET_TRANSPORT)
-			continue;
-		bool is_ipv6 = packet->tuple.family == TUPLE_IPV6;
-
-		tuple_put(&engine->tuples[is_ipv6], i, &packet->tuple);
-		of[is_ipv6]++;
-	}
-	if (of[0])
-		hash_family(engine, count, TUPLE_IPV4, TUPLE_HASHED_IPV4);
-	if (of[1])
-		hash_family(engine, count, TUPLE_IPV6, TUPLE_HASHED_IPV6);
-	engine->counters.bytes += bytes;
-	engine->counters.packets += count;
-}
-
 /* What few packets need after they were decided about. */
 static void follow_up(struct engine *engine, const struct packet *packet, uint8_t *data, enum packet_link link,
 		      struct engine_packet *described)
@@ -486,8 +363,16 @@ static void follow_up(struct engine *engine, const struct packet *packet, uint8_
 		decide_held(engine, packet);
 }
 
-/* Decides about a packet that is not simply one of a flow that is known, and counts it. */
-static void decide(struct engine *engine, uint8_t *memory, struct engine_packet *described, struct packet *packet,
+/**
+ * engine_decide() - Decide about a packet that is not simply one of a known flow, carry it out, and count it
+ * @engine:	The engine
+ * @memory:	Where the packets of the batch are
+ * @described:	The packet as it was handed over; its decision is filled in
+ * @packet:	What packet_parse() found
+ * @hint:	Where its flow may be
+ * @link:	What its first byte belongs to
+ */
+void engine_decide(struct engine *engine, uint8_t *memory, struct engine_packet *described, struct packet *packet,
 		   const struct decision_hint *hint, enum packet_link link)
 {
 	const struct decision *decision = &described->decision;
@@ -498,27 +383,6 @@ static void decide(struct engine *engine, uint8_t *memory, struct engine_packet 
 		follow_up(engine, packet, memory + described->offset, link, described);
 	engine->counters.outcomes[decision->outcome]++;
 	engine->counters.reasons[decision->reason]++;
-}
-
-static void run_batch(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets,
-		      size_t count, enum packet_link link)
-{
-	struct engine_counters *counters = &engine->counters;
-	size_t known = 0;
-
-	read_all(engine, memory, size, packets, count, link);
-	fetch(engine, count);
-	for (size_t i = 0; i < count; i++) {
-		struct packet *packet = &engine->packets[i];
-
-		if (packet->kind == PACKET_TRANSPORT &&
-		    known_decide(engine, packet, &engine->hints[i], &packets[i].decision))
-			known++;
-		else
-			decide(engine, memory, &packets[i], packet, &engine->hints[i], link);
-	}
-	counters->outcomes[DECISION_FORWARD] += known;
-	counters->reasons[DECISION_NOT_DROPPED] += known;
 }
 
 /**
@@ -537,9 +401,5 @@ void engine_run(struct engine *engine, uint8_t *memory, size_t size, struct engi
 	if (now > engine->now)
 		engine->now = now;
 	flow_sweep(&engine->flows, engine->now);
-	for (size_t done = 0; done < count; done += ENGINE_BATCH) {
-		size_t batch = count - done < ENGINE_BATCH ? count - done : ENGINE_BATCH;
-
-		run_batch(engine, memory, size, packets + done, batch, link);
-	}
+	batch_run(engine, memory, size, packets, count, link);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "affinity.h"
+#include "batch.h"
 #include "decision.h"
 #include "flow.h"
 #include "fragment.h"
@@ -17,13 +18,8 @@
 #include "service.h"
 #include "update.h"
 
-/*
- * Packets that are worked on together, so that they wait for memory together. Enough to hide the latency of memory,
- * and few enough that what was fetched for the first is still in the nearest cache when the last is worked on.
- */
-#define ENGINE_BATCH 64
-
-_Static_assert(ENGINE_BATCH <= HASH_BATCH, "a batch is hashed together");
+/* Packets that whoever runs an engine should bring at once, if there are as many: as many as it works on together. */
+#define ENGINE_BATCH BATCH_GROUP
 
 /**
  * struct engine_config - What an engine is made with, and keeps
@@ -115,10 +111,7 @@ struct engine_settling {
  * @now:	The time of the batch in milliseconds; it never goes back
  * @answers:	How many more rejected packets may be answered
  * @counters:	What went in, and what became of it
- * @packets:	What the packets of the batch are
- * @hints:	Where their flows may be
- * @hash:	hash_batch_best() of this machine
- * @tuples:	The tuples of the batch, to be hashed together: those of IPv4, and those of IPv6
+ * @batch:	Packets on their way
  */
 struct engine {
 	struct arena arena;
@@ -137,10 +130,7 @@ struct engine {
 	uint64_t now;
 	struct limit answers;
 	struct engine_counters counters;
-	struct packet packets[ENGINE_BATCH];
-	struct decision_hint hints[ENGINE_BATCH];
-	hash_batch_function *hash;
-	struct hash_batch tuples[2];
+	struct batch batch;
 };
 
 struct engine *engine_create(const struct engine_config *config);
@@ -155,6 +145,8 @@ bool engine_settle(struct engine *engine, uint32_t entries);
 bool engine_ask_flow(struct engine *engine, struct flow *flow);
 void engine_run(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packets, size_t count,
 		enum packet_link link, uint64_t now);
+void engine_decide(struct engine *engine, uint8_t *memory, struct engine_packet *described, struct packet *packet,
+		   const struct decision_hint *hint, enum packet_link link);
 bool engine_release(struct engine *engine, uint8_t *memory, size_t size, struct engine_packet *packet);
 
 /**

@@ -152,9 +152,9 @@ const struct service_backend *pick_backend(const struct service_table *table, co
 }
 
 /**
- * pick_prefetch() - Have what a new connection will count in brought into the cache
+ * pick_prefetch() - Have the backend that a new connection will get brought into the cache
  * @table:	The table
- * @pool:	The pool that it will probably be sent to; its backends should be in the cache already
+ * @pool:	The pool that it will probably be sent to
  * @tallies:	What the backends have to do
  * @hash:	tuple_hash() of the connection
  * @chance:	What random_draw() gave for this connection
@@ -172,7 +172,7 @@ const struct service_backend *pick_prefetch(const struct service_table *table, c
 	if (pool->count > 1 && (pool->pick == SERVICE_ROUND_ROBIN || pool->pick == SERVICE_LEAST_CONNECTIONS))
 		return NULL;
 	backend = pick_backend(table, pool, tallies, hash, chance);
-	__builtin_prefetch(&tallies[backend->tally], 1);
+	__builtin_prefetch(backend);
 	return backend;
 }
 

@@ -7,6 +7,12 @@
 
 #include "hash.h"
 
+/* Bytes of how many were drawn: more than can ever be counted, and less work than eight. */
+#define RANDOM_BYTES 7
+
+/* Words of that, in a batch. */
+#define RANDOM_HASHED 1
+
 /**
  * struct random - A source of random numbers
  * @key:	Secret, from the seed
@@ -28,11 +34,18 @@ struct random {
  */
 static inline uint32_t random_draw(struct random *random)
 {
-	const size_t bytes = 7; /* more than can ever be counted, and less work than eight */
-	uint64_t drawn = hash_with_rest(&random->key, NULL, 0, random->drawn, bytes);
+	return (uint32_t)hash_with_rest(&random->key, NULL, 0, random->drawn++, RANDOM_BYTES);
+}
 
-	random->drawn++;
-	return (uint32_t)(drawn >> 32);
+/**
+ * random_put() - Make a draw one of a batch that is hashed together
+ * @random:	The source
+ * @batch:	The batch, to be hashed with the key of the source: RANDOM_HASHED words each
+ * @at:		Its place; its hash will be what random_draw() would give
+ */
+static inline void random_put(struct random *random, struct hash_batch *batch, size_t at)
+{
+	batch->words[0][at] = hash_last(0, random->drawn++, RANDOM_BYTES);
 }
 
 /**

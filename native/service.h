@@ -400,18 +400,28 @@ static inline const struct service_pool *service_likely_pool(const struct servic
 	return verdict->action == SERVICE_FORWARD ? &table->pools[verdict->pool] : NULL;
 }
 
-/**
- * service_prefetch_backends() - The same for the first backends of that pool
- * @table:	The table
- * @reference:	What service_prefetch() gave, not INDEX_NONE
- */
-static inline void service_prefetch_backends(const struct service_table *table, uint32_t reference)
-{
-	const struct service_verdict *verdict = &table->frontends[reference - 1].verdicts[SERVICE_POD];
-	const uint8_t *backends = (const uint8_t *)&table->backends[table->pools[verdict->pool].first];
+/* Words of what a frontend is found by, in a batch that is hashed together. */
+#define SERVICE_HASHED_IPV4 1
+#define SERVICE_HASHED_IPV6 3
 
-	__builtin_prefetch(backends);
-	__builtin_prefetch(backends + ARENA_ALIGNMENT);
+/**
+ * service_put() - Make the destination of a packet one of a batch that is hashed together
+ * @batch:	The batch, of packets of one family: SERVICE_HASHED_IPV4 or SERVICE_HASHED_IPV6 words each
+ * @at:		Its place; its hash will be that of service_hash_for()
+ * @tuple:	The packet's
+ */
+static inline void service_put(struct hash_batch *batch, size_t at, const struct tuple *tuple)
+{
+	const uint64_t rest = (uint64_t)tuple->protocol << 16 | tuple->destination_port;
+	const size_t bytes = sizeof(tuple->protocol) + sizeof(tuple->destination_port);
+
+	if (tuple->family == TUPLE_IPV4) {
+		batch->words[0][at] = hash_last(0, rest << 32 | address_ipv4(&tuple->destination), 4 + bytes);
+		return;
+	}
+	batch->words[0][at] = tuple_word(tuple, 2);
+	batch->words[1][at] = tuple_word(tuple, 3);
+	batch->words[2][at] = hash_last(2, rest, bytes);
 }
 
 #endif

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, replace
 
 import pytest
@@ -35,7 +35,7 @@ from dataplane.userspace.image import unpacked
 from dataplane.userspace.limits import Limits
 from dataplane.userspace.result import CLIENTS, OUTCOMES, REASONS, RULES, Reason
 from native.library import lib
-from small_node import LIMITS, Names, Node
+from small_node import LIMITS, NAMES, Names, Node
 from wire import read, written
 
 NodeWith = Callable[[Limits], Node]
@@ -191,6 +191,37 @@ def test_a_packet_may_belong_to_the_flow_that_the_one_before_it_in_the_batch_mad
     node.engine.run(batch, 0.0)
     assert [node.engine.result(batch, i).rule for i in (0, 1)] == [Rule.PICK, Rule.FLOW]
     assert read(batch.data(0)).dst == read(batch.data(1)).dst
+
+
+@pytest.mark.parametrize("distance", [1, 16, 70])
+def test_all_packets_of_a_flow_go_one_way_however_they_come_together(node: Node, distance: int) -> None:
+    """Of both families, `distance` packets apart, among new flows and known ones, and bytes that are nothing."""
+
+    def packets(first_port: int, signals: str) -> Iterator[bytes]:
+        for port in range(first_port, first_port + distance):
+            names = NAMES[Family.IPV6 if port % 3 == 0 else Family.IPV4]
+            yield written(Packet(Endpoint(names.pod, port), Endpoint(names.service, 80), Protocol.TCP), signals)
+
+    def through(sent: Sequence[bytes]) -> tuple[list[Outcome], list[Rule | None], list[str]]:
+        batch = Batch(bytearray(b"".join(sent)), len(sent))
+        for number, data in enumerate(sent):
+            batch.add(sum(map(len, sent[:number])), len(data))
+        node.engine.run(batch, 0.0)
+        results = [node.engine.result(batch, i) for i in range(len(sent))]
+        went = [read(batch.data(i)).dst if r.outcome is Outcome.FORWARD else "" for i, r in enumerate(results)]
+        return [r.outcome for r in results], [r.rule for r in results], went
+
+    # Once when nothing came before; then after many that opened flows; then after some that did not.
+    known: list[bytes] = []
+    for first_port in (40000, 41000, 42000):
+        sent = [*packets(first_port, "S"), *packets(first_port, "A"), b"\0" * 20, *known]
+        outcomes, rules, went = through(sent)
+        assert outcomes[: 2 * distance] == [Outcome.FORWARD] * (2 * distance)
+        assert rules[: 2 * distance] == [Rule.PICK] * distance + [Rule.FLOW] * distance
+        assert went[:distance] == went[distance : 2 * distance]
+        assert rules[2 * distance + 1 :] == [Rule.FLOW] * len(known)
+        known = list(packets(first_port, "A"))
+        assert through(known)[2] == went[:distance]
 
 
 def test_a_batch_holds_no_more_than_it_was_made_for() -> None:
