@@ -35,11 +35,12 @@ from dataplane.userspace.answering import Answering
 from dataplane.userspace.engine import GONE, Engine
 from dataplane.userspace.flows import Tally
 from dataplane.userspace.handed_over import hand_over
+from dataplane.userspace.held import User
 from dataplane.userspace.limits import LINUX_TIMEOUTS, Limits
 from dataplane.userspace.memory import RUN, Memory, default_folder, forget, left_behind, remove_abandoned
 from dataplane.userspace.port import OUTSIDE, PODS, Port, PortCounters, nfqueue_port
 from dataplane.userspace.queue_reader import QueueReader, package
-from dataplane.userspace.steered import Steered, User
+from dataplane.userspace.steered import Steered
 from dataplane.userspace.taken_over import connections
 from dataplane.userspace.xdp.options import XdpOptions
 from dataplane.userspace.xdp.port import XdpPort
@@ -121,7 +122,7 @@ class UserspaceDataplane:
         before = self.engine.table
         self.engine.set_host(host.this_host())
         if self._xdp:
-            self._xdp.steer(table, self.engine.host, self._busy_services)
+            self._xdp.steer(table, self.engine.host, self._is_busy)
         applied = self.engine.apply(table)
         try:
             self._start(before, table)
@@ -162,12 +163,12 @@ class UserspaceDataplane:
             for flow in self.engine.recover():
                 self._steered.keep(flow.frontend, flow.backend, GONE)
                 if self._xdp:
-                    self._xdp.keep(flow.frontend, flow.backend, GONE[0], self.engine.host)
+                    self._xdp.keep(flow.frontend, flow.backend, GONE, self.engine.host)
             if others:
                 self._take_over(table)
             self._recovered = True
         if self._xdp:
-            self._xdp.steer(table, self.engine.host, self._busy_services)
+            self._xdp.steer(table, self.engine.host, self._is_busy)
         self.engine.start(*threads)
         if self._in_python:
             try:
@@ -259,10 +260,6 @@ class UserspaceDataplane:
 
     def _is_busy(self, user: User) -> bool:
         return self.engine.active(*user) > 0
-
-    def _busy_services(self) -> frozenset[str]:
-        busy = {service for (service, _), tally in self.engine.tallies().items() if tally.active}
-        return frozenset(busy | {GONE[0]} if self._is_busy(GONE) else busy)
 
     @property
     def engine(self) -> Engine:

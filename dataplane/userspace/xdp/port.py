@@ -14,8 +14,8 @@ import errno
 import logging
 import os
 import struct
-from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -25,6 +25,7 @@ from dataplane.netlink.channel import NETLINK_ROUTE, Channel
 from dataplane.netlink.routing import LinkState, Routing, links, routing, use
 from dataplane.table import DetectLocal, Endpoint, ForwardingTable, FrontendKey
 from dataplane.userspace.columns import packed
+from dataplane.userspace.held import User
 from dataplane.userspace.image import Host
 from dataplane.userspace.port import OUTSIDE, PODS, Port, PortCounters
 from dataplane.userspace.structures import fields
@@ -33,7 +34,7 @@ from dataplane.userspace.xdp.exits import Exit, exits
 from dataplane.userspace.xdp.follower import Follower
 from dataplane.userspace.xdp.polling import Moderation, Polling
 from dataplane.userspace.xdp.program import Maps, steer
-from dataplane.userspace.xdp.steering import KEY_SIZE, PREFIX_KEY_SIZE, Steering, Wanted, kept, steering
+from dataplane.userspace.xdp.steering import KEY_SIZE, PREFIX_KEY_SIZE, Steering
 from dataplane.userspace.xdp.tun import Tun
 from native.library import ffi, lib
 
@@ -92,8 +93,7 @@ class XdpPort(Port):
         """
         self._selected, self._pods, self._where, self._limits = selected, pods, where, limits
         self._attached: dict[int, _Attached] = {}
-        self._wanted: dict[bytes, Wanted] = {}
-        self._prefixes: Mapping[bytes, int] = {}
+        self._steering = Steering()
         self._refused: dict[int, str] = {}
         self._names, self._absent = names, frozenset[str]()
         self._complained = ""
@@ -127,35 +127,28 @@ class XdpPort(Port):
         for handle in (self._endpoints, self._prefix_map, self._channel, self._moderation):
             handle.close()
 
-    def steer(self, table: ForwardingTable, host: Host, busy: Callable[[], Container[str]] = frozenset) -> None:
-        """Want what this table serves. Endpoints that it no longer has stay wanted while one of their service ports is
-        among those that are `busy`: it has connections that go on.
+    def steer(self, table: ForwardingTable, host: Host, busy: Callable[[User], bool] = lambda user: False) -> None:
+        """Want what this table serves. What it no longer has stays wanted while connections go on there: while a
+        service port's backend that used it is `busy`.
 
         Called before a table comes into force, so that nothing is missed. DataplaneError if there is no room.
         """
-        new: Steering = steering(table, host)
-        stale = {key: wanted for key, wanted in self._wanted.items() if key not in new.endpoints}
-        services = busy() if stale else ()
-        staying = {key: wanted for key, wanted in stale.items() if any(s in services for s in wanted.services)}
-        # What was wanted in two roles stays so until both are gone: wanting too much is only slower.
-        before = {key: wanted.role for key, wanted in self._wanted.items()}
-        roles = {key: wanted.role | before.get(key, 0) for key, wanted in new.endpoints.items()}
-        self._endpoints.set_all({key: _value(role) for key, role in roles.items() if before.get(key) != role})
-        self._prefix_map.set_all(
-            {key: _value(role) for key, role in new.prefixes.items() if self._prefixes.get(key) != role}
-        )
-        self._endpoints.delete_all(stale.keys() - staying.keys())
-        self._prefix_map.delete_all(self._prefixes.keys() - new.prefixes.keys())
-        self._wanted = {**{key: replace(wanted, role=roles[key]) for key, wanted in new.endpoints.items()}, **staying}
-        self._prefixes = new.prefixes
+        self._steering.update(table, host, busy)
+        self._write()
 
-    def keep(self, frontend: FrontendKey, backend: Endpoint, service: str, host: Host) -> None:
+    def keep(self, frontend: FrontendKey, backend: Endpoint, user: User, host: Host) -> None:
         """Connections from a frontend to a backend are known that no table may know any more: they are wanted until
-        `service` is not busy, see `steer`."""
-        for key, wanted in kept(frontend, backend, service, host).items():
-            if key not in self._wanted:
-                self._endpoints.set(key, _value(wanted.role))
-                self._wanted[key] = wanted
+        `user` is not busy, see `steer`."""
+        self._steering.keep(frontend, backend, user, host)
+        self._write()
+
+    def _write(self) -> None:
+        """What could not be written is tried again the next time."""
+        for map_, roles in ((self._endpoints, self._steering.endpoints), (self._prefix_map, self._steering.prefixes)):
+            moved = roles.moved()
+            map_.set_all({key: _value(role) for key, role in moved.items() if role})
+            map_.delete_all(key for key, role in moved.items() if not role)
+            roles.written()
 
     def follow(self) -> bool:
         """Take notice of how links, routes and neighbours are now. Returns whether an interface must be tried again."""

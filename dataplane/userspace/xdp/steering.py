@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import ipaddress
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
 from dataplane.addresses import network
+from dataplane.changes import Changes
 from dataplane.reference import answers_node_ports
 from dataplane.table import Endpoint, Family, ForwardingTable, Frontend, FrontendKey, Protocol
 from dataplane.userspace.columns import packed
+from dataplane.userspace.held import Held, User, places
 from dataplane.userspace.image import Host
 from dataplane.userspace.xdp.program import AS_DESTINATION, AS_HOST, AS_SOURCE
 
 KEY_SIZE = 20
 PREFIX_KEY_SIZE = 24
+
+Place: TypeAlias = tuple[bytes, int]
+"""A key in one of its roles."""
+
+_ROLES = (AS_DESTINATION, AS_SOURCE, AS_HOST)
 
 
 def key(address: str, protocol: Protocol | None, port: int) -> bytes:
@@ -35,83 +42,111 @@ def prefix_key(cidr: str) -> bytes:
     return length + bytes((known.version, 0, 0, 0)) + packed(str(known.network_address))
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """An endpoint's role, bits AS_DESTINATION and AS_SOURCE, and the service ports that it is for."""
+class Roles:
+    """What one of the program's maps holds: keys, each with the roles that somebody wants of it."""
 
-    role: int
-    services: frozenset[str]
+    def __init__(self) -> None:
+        self._held: Held[Place] = Held()
+        self._moved: set[bytes] = set()
+
+    def replace(self, old: Mapping[Place, frozenset[User]], new: Mapping[Place, frozenset[User]]) -> None:
+        """A holder wants other keys, or the same in other roles."""
+        self._moved.update(key for key, _ in self._held.replace(old, new))
+
+    def keep(self, places: Iterable[Place], user: User) -> None:
+        """Connections go on of which no holder may know."""
+        self._moved.update(place[0] for place in places if self._held.keep(place, user))
+
+    def prune(self, busy: Callable[[User], bool]) -> None:
+        """Forget what nobody holds, and nobody who is busy uses."""
+        self._moved.update(key for key, _ in self._held.prune(busy))
+
+    def moved(self) -> dict[bytes, int]:
+        """The keys that may not be in the map as they should, with their roles: 0 if they should not be in it."""
+        return {key: sum(role for role in _ROLES if (key, role) in self._held) for key in self._moved}
+
+    def written(self) -> None:
+        """The map is as it should be."""
+        self._moved.clear()
 
 
-@dataclass(frozen=True, slots=True)
 class Steering:
-    """What the program's maps hold, by key."""
+    """What is wanted, through any changes of tables and of the host."""
 
-    endpoints: Mapping[bytes, Wanted]
-    prefixes: Mapping[bytes, int]
+    def __init__(self) -> None:
+        self.endpoints, self.prefixes = Roles(), Roles()
+        self._table, self._host = ForwardingTable(), Host()
+        self._node_addresses: tuple[str, ...] = ()
+
+    def update(self, table: ForwardingTable, host: Host, busy: Callable[[User], bool]) -> None:
+        """What this table serves is wanted now, and of what it no longer has only what those use who are `busy`."""
+        old, changes = self._table, Changes.between(self._table, table)
+        before, after = self._node_addresses, _node_addresses(table, host)
+        for was, now in changes.frontends.values():
+            self.endpoints.replace(_places(was, before), _places(now, after))
+        for frontend in table.frontends.values() if before != after else ():
+            if frontend.key.is_node_port and frontend.key not in changes.frontends:
+                self.endpoints.replace(_places(frontend, before), _places(frontend, after))
+        gone, come = changes.cluster_ips
+        self.prefixes.replace(_whole(gone), _whole(come))
+        self.prefixes.replace(_of_host(old, self._host), _of_host(table, host))
+        for roles in (self.endpoints, self.prefixes):
+            roles.prune(busy)
+        self._table, self._host, self._node_addresses = table, host, after
+
+    def keep(self, key: FrontendKey, backend: Endpoint, user: User, host: Host) -> None:
+        """Connections from a frontend to a backend are known that may be in no table any more. A node port's are taken
+        on all addresses of the host."""
+        at = sorted(host.addresses) if key.is_node_port else [key.address]
+        for address in at:
+            if Family.of(address) is key.family:
+                self.endpoints.keep(_wanted(key.protocol, Endpoint(address, key.port), AS_DESTINATION), user)
+        self.endpoints.keep(_wanted(key.protocol, backend, AS_SOURCE), user)
 
 
-def steering(table: ForwardingTable, host: Host) -> Steering:
-    """What is wanted while this table is in force."""
-    roles: dict[bytes, int] = {}
-    services: dict[bytes, set[str]] = {}
-    node_addresses = tuple(
+def _node_addresses(table: ForwardingTable, host: Host) -> tuple[str, ...]:
+    return tuple(
         address
         for address in sorted(table.node_addresses | host.addresses)
         if answers_node_ports(table, address, host.addresses) and not ipaddress.ip_address(address).is_loopback
     )
-    for frontend in table.frontends.values():
-        for role, found in (
-            (AS_DESTINATION, _entrances(frontend, node_addresses)),
-            (AS_SOURCE, _backends(frontend)),
-        ):
-            for wanted in _keys(frontend.key.protocol, found):
-                roles[wanted] = roles.get(wanted, 0) | role
-                services.setdefault(wanted, set()).add(frontend.service)
-    return Steering(
-        {wanted: Wanted(role, frozenset(services[wanted])) for wanted, role in roles.items()},
-        _prefixes(table, host),
+
+
+def _places(frontend: Frontend | None, node_addresses: Iterable[str]) -> dict[Place, frozenset[User]]:
+    if frontend is None:
+        return {}
+    key = frontend.key
+    at = node_addresses if key.is_node_port else (key.address,)
+    entrances = [Endpoint(address, key.port) for address in at if Family.of(address) is key.family]
+    return places(
+        frontend,
+        [place for entrance in entrances for place in _wanted(key.protocol, entrance, AS_DESTINATION)],
+        lambda endpoint: _wanted(key.protocol, endpoint, AS_SOURCE),
     )
 
 
-def kept(key: FrontendKey, backend: Endpoint, service: str, host: Host) -> Mapping[bytes, Wanted]:
-    """What connections from a frontend to a backend need that may be in no table any more. A node port's are taken on
-    all addresses of the host."""
-    at = sorted(host.addresses) if key.is_node_port else [key.address]
-    entrances = [Endpoint(address, key.port) for address in at if Family.of(address) is key.family]
-    wanted = {k: Wanted(AS_DESTINATION, frozenset({service})) for k in _keys(key.protocol, entrances)}
-    return wanted | {k: Wanted(AS_SOURCE, frozenset({service})) for k in _keys(key.protocol, [backend])}
+def _wanted(protocol: Protocol, endpoint: Endpoint, role: int) -> tuple[Place, Place]:
+    """An endpoint's packets, and the pieces of them that have no ports."""
+    address, port = endpoint
+    return (key(address, protocol, port), role), (key(address, None, 0), role)
 
 
-def _prefixes(table: ForwardingTable, host: Host) -> dict[bytes, int]:
+def _whole(addresses: Iterable[str]) -> dict[Place, frozenset[User]]:
+    """Addresses of which everything is wanted."""
+    return {(_prefix_of(address), AS_DESTINATION): frozenset() for address in addresses}
+
+
+def _of_host(table: ForwardingTable, host: Host) -> dict[Place, frozenset[User]]:
+    """The networks of Services, and the addresses of the host."""
     served = [network(cidr) for cidr in table.service_cidrs]
-    found = {prefix_key(cidr): AS_DESTINATION for cidr in table.service_cidrs}
-    for address in table.cluster_ips | host.addresses:
-        known = ipaddress.ip_address(address)
+    wanted = [(prefix_key(cidr), AS_DESTINATION) for cidr in table.service_cidrs]
+    for address in host.addresses:
+        wanted.append((_prefix_of(address), AS_HOST))
         # The longest prefix is all that is found, so it has to say what the shorter ones would.
-        wanted = address in table.cluster_ips or any(known in cidr for cidr in served)
-        role = (AS_DESTINATION if wanted else 0) | (AS_HOST if address in host.addresses else 0)
-        found[prefix_key(f"{address}/{known.max_prefixlen}")] = role
-    return found
+        if any(ipaddress.ip_address(address) in cidr for cidr in served):
+            wanted.append((_prefix_of(address), AS_DESTINATION))
+    return dict.fromkeys(wanted, frozenset())
 
 
-def _keys(protocol: Protocol, endpoints: Iterable[Endpoint]) -> Iterator[bytes]:
-    for address, port in endpoints:
-        yield key(address, protocol, port)
-        yield key(address, None, 0)
-
-
-def _entrances(frontend: Frontend, node_addresses: Iterable[str]) -> Iterator[Endpoint]:
-    if not frontend.key.is_node_port:
-        yield Endpoint(frontend.key.address, frontend.key.port)
-        return
-    for address in node_addresses:
-        if Family.of(address) is frontend.key.family:
-            yield Endpoint(address, frontend.key.port)
-
-
-def _backends(frontend: Frontend) -> Iterator[Endpoint]:
-    yield from frontend.serving or ()
-    for pool in frontend.pools:
-        for backend in pool.backends:
-            yield backend.endpoint
+def _prefix_of(address: str) -> bytes:
+    return prefix_key(f"{address}/{ipaddress.ip_address(address).max_prefixlen}")

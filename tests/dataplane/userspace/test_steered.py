@@ -14,8 +14,8 @@ KEY = FrontendKey("10.96.0.10", Transport.TCP, 80)
 BACKEND = Endpoint("10.244.1.21", 8080)
 
 
-def served() -> ForwardingTable:
-    forward = Forward(Pool((Backend(*BACKEND, True),), None), False)
+def served(*backends: Endpoint) -> ForwardingTable:
+    forward = Forward(Pool(tuple(Backend(*backend, True) for backend in backends or (BACKEND,)), None), False)
     frontend = Frontend(KEY, "default/web", forward, forward, forward)
     return ForwardingTable({KEY: frontend}, detect_local=DetectLocal(("10.244.0.0/16",)))
 
@@ -52,3 +52,11 @@ def test_an_element_of_a_connection_that_no_table_knows_of_counts_once() -> None
     assert dict(steered.counts) == held(steered)
     steered.update(served())
     assert {place: count for place, count in steered.counts.items() if count} == held(steered)
+
+
+def test_a_connection_to_a_backend_that_left_goes_on_when_the_service_goes_too() -> None:
+    steered = Steered(lambda user: user == ("default/web", BACKEND))
+    steered.update(served(BACKEND, Endpoint("10.244.1.22", 8080)))
+    steered.update(served(Endpoint("10.244.1.22", 8080)))
+    steered.update(ForwardingTable())
+    assert sorted(name for _, name in held(steered)) == ["backends", "frontends"]

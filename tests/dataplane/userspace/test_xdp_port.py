@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from dataplane.table import Family
+from dataplane.table import Endpoint, Family
 from dataplane.userspace.xdp.port import Where
 from lab.network.namespace import Namespace
 from lab.network.network import Network, pod_interface
@@ -93,7 +93,10 @@ def test_a_port_that_is_not_served_is_refused(node: Node, network: Network, fami
 @BOTH
 def test_what_goes_past_services_is_let_by(node: Node, network: Network, family: Family, protocol: str) -> None:
     before = node.counted
-    outcome = run_probe(network["c1"], Probe(ADDRESSES[family]["b1"], 8080, protocol, count=8, timeout=PATIENCE))
+    # Ports that no flow to a Service has: nobody who reads b1's answers could tell the one from the other.
+    ports = tuple(range(20001, 20009))
+    probe = Probe(ADDRESSES[family]["b1"], 8080, protocol, count=8, source_ports=ports, timeout=PATIENCE)
+    outcome = run_probe(network["c1"], probe)
     assert dict(outcome.pods) == {"b1": 8}
     # Answers come from a backend, so they are looked at, and go on by the kernel's path. What was sent is counted
     # after it was sent, when it may have arrived already.
@@ -117,8 +120,10 @@ def test_a_connection_goes_on_when_its_backend_leaves_the_service(node: Node, ne
     try:
         assert held.ask() == "b1"
         new = table("b2")
-        # b1 serves nothing now, and its Service has a connection: what it sends must still come here.
-        node.port.steer(new, node.host, busy=lambda: {"default/web:http"})
+        # b1 serves nothing now, and it has a connection of its Service: what it sends must still come here.
+        node.port.steer(
+            new, node.host, busy=lambda user: user == ("default/web:http", Endpoint(ADDRESSES[Family.IPV4]["b1"], 8080))
+        )
         node.engine.apply(new)
         assert held.ask() == "b1"
         assert dict(run_probe(network["c1"], Probe(SERVICE[Family.IPV4], 80, count=4, timeout=PATIENCE)).pods) == {

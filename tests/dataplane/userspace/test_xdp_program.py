@@ -26,7 +26,7 @@ from dataplane.table import (
 from dataplane.userspace.image import Host
 from dataplane.userspace.xdp import bpf
 from dataplane.userspace.xdp.program import Maps, steer
-from dataplane.userspace.xdp.steering import KEY_SIZE, PREFIX_KEY_SIZE, steering
+from dataplane.userspace.xdp.steering import KEY_SIZE, PREFIX_KEY_SIZE, Steering
 
 pytestmark = pytest.mark.kernel
 
@@ -66,15 +66,16 @@ def program() -> Iterator[bpf.Program]:
 @contextmanager
 def loaded(*places: int) -> Iterator[bpf.Program]:
     """With sockets at these places of its map."""
-    wanted = steering(TABLE, HOST)
+    wanted = Steering()
+    wanted.update(TABLE, HOST, lambda user: False)
     # A map of interfaces in the place of the map of sockets: for sockets there would have to be an interface.
     with (
         bpf.Map(bpf.HASH, KEY_SIZE, 4, 100) as endpoints,
         bpf.Map(bpf.LPM_TRIE, PREFIX_KEY_SIZE, 4, 100) as prefixes,
         bpf.Map(_DEVMAP, 4, 4, 2) as sockets,
     ):
-        endpoints.set_all({key: bytes((w.role, 0, 0, 0)) for key, w in wanted.endpoints.items()})
-        prefixes.set_all({key: bytes((role, 0, 0, 0)) for key, role in wanted.prefixes.items()})
+        endpoints.set_all({key: bytes((role, 0, 0, 0)) for key, role in wanted.endpoints.moved().items()})
+        prefixes.set_all({key: bytes((role, 0, 0, 0)) for key, role in wanted.prefixes.moved().items()})
         for place in places:
             sockets.set(place.to_bytes(4, "little"), _LOOPBACK)
         code = steer(Maps(endpoints, prefixes, sockets), bytes.fromhex(MAC.replace(":", "")), LONGEST)
