@@ -250,6 +250,11 @@ class Frontend:
         found = dict.fromkeys(v.pool for v in self.verdicts if isinstance(v, Forward))
         return tuple(found)
 
+    @property
+    def answering(self) -> frozenset[Endpoint]:
+        """Everybody who may answer: the backends, and who may go on with existing flows."""
+        return frozenset(b.endpoint for pool in self.pools for b in pool.backends) | (self.serving or frozenset())
+
     def keeps(self, endpoint: Endpoint) -> bool:
         """Whether flows that go to this endpoint already may go on."""
         return self.serving is None or endpoint in self.serving

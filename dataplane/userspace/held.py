@@ -12,7 +12,6 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Generic, TypeAlias, TypeVar
 
 from dataplane.table import Endpoint, Frontend, Protocol
-from dataplane.userspace import steering
 
 User: TypeAlias = tuple[str, Endpoint]
 """A service port's name and one of its backends: what the engine counts connections of."""
@@ -49,9 +48,9 @@ class Held(Generic[Place]):
                 self._holders[place] -= 1
                 if not self._holders[place]:
                     del self._holders[place]
-                self._users.setdefault(place, set()).update(users)
-            elif not users <= new[place]:
-                self._users.setdefault(place, set()).update(users - new[place])
+            left = users - new.get(place, frozenset())
+            if left or place not in self._holders:
+                self._users.setdefault(place, set()).update(left)
         return come
 
     def keep(self, place: Place, user: User) -> bool:
@@ -78,10 +77,10 @@ def places(
     """The places that a frontend holds, each with its users: where it is entered, and where its backends answer."""
     # UDP flows end with what they were for: nobody has to wait for them.
     lasting = frontend.key.protocol is not Protocol.UDP
-    endpoints = steering.endpoints(frontend)
-    users = frozenset((frontend.service, endpoint) for endpoint in endpoints if lasting)
+    everybody = frontend.answering
+    users = frozenset((frontend.service, endpoint) for endpoint in everybody if lasting)
     found = dict.fromkeys(entrances, users)
-    for endpoint in endpoints:
+    for endpoint in everybody:
         user = frozenset({(frontend.service, endpoint)} if lasting else ())
         for place in answering(endpoint):
             found[place] = found.get(place, frozenset()) | user

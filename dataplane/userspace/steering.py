@@ -39,7 +39,7 @@ from dataplane.nft.kernel import Hook, SetFlag
 from dataplane.nft.layer3 import IPV4, IPV6, Layer3
 from dataplane.nft.objects import BaseHook, Chain, Set
 from dataplane.nft.statements import Rule, Statement, goto, in_set, jump, note, rule
-from dataplane.table import Endpoint, Family, ForwardingTable, Frontend, FrontendKey, Protocol
+from dataplane.table import Endpoint, Family, ForwardingTable, FrontendKey, Protocol
 from dataplane.userspace.xdp import tun
 
 TABLE = "svcplane-userspace"
@@ -272,8 +272,3 @@ def of_backend(endpoint: Endpoint, protocol: Protocol) -> tuple[str, Element]:
 
 def of_address(name: str, address: str) -> tuple[str, Element]:
     return name, (fields.address(address), NO_TAIL)
-
-
-def endpoints(frontend: Frontend) -> frozenset[Endpoint]:
-    """Everybody who may answer for a frontend."""
-    return frozenset(b.endpoint for pool in frontend.pools for b in pool.backends) | (frontend.serving or frozenset())

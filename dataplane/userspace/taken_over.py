@@ -15,7 +15,6 @@ from dataplane.reference import find_frontend
 from dataplane.table import Family, ForwardingTable, Protocol
 from dataplane.userspace.image import Host
 from dataplane.userspace.saved import Saved, SavedFlow
-from dataplane.userspace.steering import endpoints
 from native.library import lib
 
 _OPEN = int(lib.TRACKING_REPLIED | lib.TRACKING_ACKNOWLEDGED)
@@ -49,7 +48,7 @@ def _flow(protocol: Protocol, entry: Entry, table: ForwardingTable, host: Host) 
     original, reply = entry.original, entry.reply
     client, asked, answers, seen_as = original.source, original.destination, reply.source, reply.destination
     frontend = find_frontend(table, asked, protocol, host.addresses)
-    if frontend is None or answers not in endpoints(frontend):
+    if frontend is None or answers not in frontend.answering:
         return None
     return SavedFlow(
         protocol,
